@@ -1,0 +1,160 @@
+"""The commands and their options. Each imports what it does when it is called, so that --help answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="matscout",
+    help="From a chemical search space to a ranked, reproducible list of new stable crystals.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Exit codes: 0 done, 2 a mistake you can put right, 130 stopped by Ctrl-C.",
+)
+
+CampaignFile = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="Campaign file; the only one in this folder if left out.")
+]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Store, if not the campaign's, MATSCOUT_STORE or ./matscout-store.")
+]
+ReferencesOption = Annotated[
+    Path | None, typer.Option("--references", help="Reference file, in place of references.path of the campaign.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  Typer calls it so
+    if wanted:
+        from matscout import __version__
+
+        typer.echo(f"matscout {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a chemical search space to a ranked, reproducible list of new stable crystals."""
+
+
+@app.command(epilog="Example: matscout init perovskites && matscout validate perovskites.yaml")
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the campaign; the file is NAME.yaml.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+) -> None:
+    """Write a commented campaign file to start from."""
+    from matscout.cli.files import write_template
+
+    write_template(name, force=force)
+
+
+@app.command(epilog="Example: matscout validate perovskites.yaml")
+def validate(
+    file: CampaignFile = None,
+    *,
+    references: ReferencesOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of campaign files.")] = False,
+) -> None:
+    """Check a campaign: candidates per filter, reference calculations, an estimate of the cost. Calculates nothing."""
+    from matscout.cli import validation
+
+    if schema:
+        validation.print_schema()
+    else:
+        validation.validate(file, references, store, as_json=as_json)
+
+
+@app.command(epilog="Example: matscout run perovskites.yaml   (Ctrl-C stops cleanly; the same command goes on)")
+def run(
+    file: CampaignFile = None,
+    *,
+    references: ReferencesOption = None,
+    store: StoreOption = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for results; ./NAME if left out.")] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Then calculate all that is left, and print the true enrichment.")
+    ] = False,
+) -> None:
+    """Run a campaign, or go on where it stopped."""
+    from matscout.cli.running import run_campaign
+
+    run_campaign(file, references, store, output, exhaustive=exhaustive)
+
+
+@app.command(epilog="Example: matscout status --json")
+def status(file: CampaignFile = None, *, store: StoreOption = None, as_json: JsonFlag = False) -> None:
+    """Show how far the campaigns of a store are."""
+    from matscout.cli.listings import show_status
+
+    show_status(file, store, as_json=as_json)
+
+
+@app.command(epilog="Example: matscout results perovskites.yaml --cif stable/")
+def results(
+    file: CampaignFile = None,
+    *,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write all rows to this Parquet file.")] = None,
+    cif: Annotated[Path | None, typer.Option("--cif", help="Write the crystals found into this folder.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of the table.")] = 25,
+) -> None:
+    """List what was calculated, nearest to the hull first."""
+    from matscout.cli.listings import show_results
+
+    show_results(file, store, as_json=as_json, as_csv=as_csv, parquet=parquet, cif=cif, limit=limit)
+
+
+@app.command(epilog="Example: matscout explain CsCaF3")
+def explain(
+    candidate: Annotated[str, typer.Argument(help="Formula, or the first characters of a candidate's id.")],
+    file: CampaignFile = None,
+    *,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell a candidate's whole story: prediction, why it was chosen, calculation, distance to the hull."""
+    from matscout.cli.story import tell
+
+    tell(candidate, file, store, as_json=as_json)
+
+
+@app.command(epilog="Example: matscout failures --json")
+def failures(file: CampaignFile = None, *, store: StoreOption = None, as_json: JsonFlag = False) -> None:
+    """List the calculations that failed, with their causes."""
+    from matscout.cli.listings import show_failures
+
+    show_failures(file, store, as_json=as_json)
+
+
+@app.command(epilog="Example: matscout prototypes --search perovskite")
+def prototypes(
+    *,
+    search: Annotated[str, typer.Option("--search", help="Part of a name, label or mineral, or a pattern.")] = "*",
+    as_json: JsonFlag = False,
+) -> None:
+    """List the prototypes that can be decorated."""
+    from matscout.cli.listings import show_prototypes
+
+    show_prototypes(search, as_json=as_json)
+
+
+@app.command(epilog="Example: matscout protocols --json")
+def protocols(*, as_json: JsonFlag = False) -> None:
+    """List the protocols with all their settings."""
+    from matscout.cli.listings import show_protocols
+
+    show_protocols(as_json=as_json)

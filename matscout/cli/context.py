@@ -1,0 +1,136 @@
+"""Which campaign and which store a command means."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matscout.errors import UserError
+from matscout.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matscout.db.store import Store
+    from matscout.workflows.campaign.spec import CampaignSpec
+
+
+def find_campaign_file(file: Path | None) -> Path:
+    """Return the campaign file named, else the only one in the folder.
+
+    Raises
+    ------
+    UserError
+        There is none, or there are several.
+    """
+    if file is not None:
+        return file
+    found = _campaign_files()
+    if len(found) == 1:
+        return Path(found[0].name)
+    if not found:
+        raise UserError("no campaign file here: name one, or write one with: matscout init NAME")
+    raise UserError(f"several campaign files here: name one of {', '.join(path.name for path in found)}")
+
+
+def _campaign_files() -> list[Path]:
+    return sorted(path for pattern in ("*.yaml", "*.yml") for path in Path.cwd().glob(pattern))
+
+
+def load_campaign(file: Path | None, references: Path | None = None) -> tuple[Path, CampaignSpec]:
+    """Read the campaign meant, with its reference file found.
+
+    Parameters
+    ----------
+    file
+        As given on the command line.
+    references
+        Reference file in place of the campaign's own.
+    """
+    from matscout.workflows.campaign.files import read_spec
+
+    path = find_campaign_file(file)
+    spec = read_spec(path)
+    if spec.references.source == "file":
+        found = references or _find_references(path, spec.references.path)
+        if not found.is_file():
+            raise UserError(f"no reference file {found}: name it with --references PATH")
+        options = spec.references.model_copy(update={"path": found.absolute()})
+        spec = spec.model_copy(update={"references": options})
+    elif references is not None:
+        raise UserError(f"{path} computes its references; --references is for campaigns with references.source: file")
+    return path, spec
+
+
+def _find_references(campaign: Path, wanted: Path) -> Path:
+    """Look beside the campaign file, then in the folder MATSCOUT_DATA."""
+    data = get_settings().data
+    places = [campaign.parent / wanted, *([data / wanted] if data else [])]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    raise UserError(
+        f"the reference file {wanted} of {campaign} is not there (looked at {looked}): "
+        "name it with --references PATH, or set MATSCOUT_DATA to the folder that holds it"
+    )
+
+
+def store_uri(store: str | None, campaign: tuple[Path, CampaignSpec] | None) -> str:
+    """Return the store named, else the campaign's, else that of the settings."""
+    if store is not None:
+        return store
+    if campaign is not None and campaign[1].store is not None:
+        path, uri = campaign[0], campaign[1].store
+        return uri if "://" in uri else str(path.parent / uri)
+    return get_settings().store
+
+
+@contextmanager
+def open_for_reading(file: Path | None, store: str | None) -> Iterator[tuple[Store, str | None]]:
+    """Open the store that a listing means.
+
+    Yields
+    ------
+    The store, and the id of the campaign meant: that of the file named, else of the only file here, else of the only
+    campaign in the store, else None.
+    """
+    from matscout.db import connect
+    from matscout.workflows.campaign.files import read_spec
+
+    campaign = None
+    if file is not None or len(_campaign_files()) == 1:
+        path = find_campaign_file(file)
+        campaign = (path, read_spec(path))
+    with connect(store_uri(store, campaign), read_only=True, must_exist=True) as opened:
+        if campaign is not None:
+            yield opened, campaign[1].id
+            return
+        ids = [document["_id"] for document in opened.collection("campaigns").find({}, {"_id": 1}).limit(2)]
+        yield opened, ids[0] if len(ids) == 1 else None
+
+
+def the_campaign(store: Store, campaign_id: str | None) -> dict[str, Any]:
+    """Return the document of a campaign.
+
+    Raises
+    ------
+    UserError
+        None is meant, or it was not run in this store.
+    """
+    campaigns = store.collection("campaigns")
+    if campaign_id is None:
+        names = sorted(document["_id"] for document in campaigns.find({}, {"_id": 1}))
+        raise UserError(
+            f"store {store.display_uri} holds {len(names)} campaigns: name the file of one of {', '.join(names)}"
+            if names
+            else f"store {store.display_uri} holds no campaign yet: start one with: matscout run FILE"
+        )
+    document: dict[str, Any] | None = campaigns.find_one({"_id": campaign_id})
+    if document is None:
+        raise UserError(
+            f"campaign {campaign_id} was not run in store {store.display_uri} "
+            "(a changed file is another campaign; a larger budget is not)"
+        )
+    return document

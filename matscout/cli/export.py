@@ -1,0 +1,92 @@
+"""Results as files: a Parquet table, and a CIF of each crystal found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from matscout.db.documents import Geometry, Label
+from matscout.workflows.campaign.verdict import is_found
+from matscout.workflows.launch.folders import write_text, write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from matscout.db.store import Store
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where results were written."""
+
+    table: Path
+    cif: Path
+    n_structures: int
+
+
+def labels_of(store: Store, campaign_id: str) -> list[Label]:
+    """Return the labels of a campaign, nearest to the hull first."""
+    order = [("e_above_hull", 1), ("decomposition_energy", 1), ("candidate_id", 1)]
+    found = store.collection("labels").find({"campaign": campaign_id}).sort(order)
+    return [Label.model_validate({k: v for k, v in x.items() if k not in {"_id", "campaign"}}) for x in found]
+
+
+def calculations_of(store: Store, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Return stored calculations by id."""
+    return {document["_id"]: document for document in store.collection("calculations").find({"_id": {"$in": ids}})}
+
+
+def results_frame(store: Store, campaign_id: str) -> pd.DataFrame:
+    """Return a campaign's labels beside what was calculated, as a frame.
+
+    Energies are in eV/atom, volumes in Å³/atom; a row each for every finished candidate, nearest to the hull first.
+    """
+    import pandas as pd
+
+    labels = labels_of(store, campaign_id)
+    calculations = calculations_of(store, [x.calculation_id for x in labels])
+    rows = []
+    for x in labels:
+        result = calculations[x.calculation_id]["result"]
+        row = x.model_dump(exclude={"decomposition", "competitors", "versions"})
+        row["decomposition"] = " + ".join(f"{fraction:.4f} {phase}" for phase, fraction in x.decomposition.items())
+        row["found"] = is_found(x)
+        row |= {
+            key: result[key]
+            for key in ("energy_per_atom", "final_volume", "space_group_before", "space_group_after", "n_steps", "seconds")
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def write_cifs(store: Store, campaign_id: str, folder: Path) -> int:
+    """Write the relaxed crystal of every candidate found; return how many.
+
+    File names are FORMULA_ID.cif; formulas consist of element symbols and numbers alone.
+    """
+    from pymatgen.io.cif import CifWriter
+
+    labels = [x for x in labels_of(store, campaign_id) if is_found(x)]
+    calculations = calculations_of(store, [x.calculation_id for x in labels])
+    folder.mkdir(parents=True, exist_ok=True)
+    names = set()
+    for x in labels:
+        geometry = Geometry.model_validate(calculations[x.calculation_id]["result"]["geometry"])
+        name = f"{x.formula}_{x.candidate_id}.cif"
+        write_text(folder / name, str(CifWriter(geometry.to_structure(), symprec=0.01)))
+        names.add(name)
+    for stale in folder.glob("*_????????????????.cif"):
+        if stale.name not in names:
+            stale.unlink()  # no longer near the hull: a later round found a competitor
+    return len(names)
+
+
+def write_results(store: Store, campaign_id: str, folder: Path) -> Written:
+    """Write the table and the crystals of a campaign into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = results_frame(store, campaign_id)
+    table = folder / "results.parquet"
+    write_whole(table, lambda file: frame.to_parquet(file, index=False))
+    return Written(table, folder / "cif", write_cifs(store, campaign_id, folder / "cif"))

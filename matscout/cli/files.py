@@ -1,0 +1,41 @@
+"""`matscout init`: a commented campaign file to start from."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from typer import echo
+
+from matscout.errors import UserError
+from matscout.workflows.launch.folders import write_text
+
+
+def write_template(name: str, *, force: bool) -> None:
+    """Write NAME.yaml.
+
+    Raises
+    ------
+    UserError
+        The name cannot be a campaign's, or the file is there already.
+    """
+    from pydantic import ValidationError
+
+    from matscout.workflows.campaign.spec import CampaignSpec
+
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = path.with_name(f"{path.name}.yaml")
+    try:
+        CampaignSpec.__pydantic_validator__.validate_assignment(CampaignSpec.model_construct(), "name", path.stem)
+    except ValidationError:
+        raise UserError(
+            f'"{path.stem}" cannot be a campaign\'s name: letters, digits, dots, dashes and underscores only'
+        ) from None
+    if path.exists() and not force:
+        raise UserError(f"{path} is there already: choose another name, or replace it with --force")
+    if not path.parent.is_dir():
+        raise UserError(f"the folder {path.parent} is not there")
+    template = (files("matscout.cli") / "template.yaml").read_text(encoding="utf-8")
+    write_text(path, template.replace("NAME", path.stem))
+    echo(f"wrote {path}. Next: matscout validate {path}")

@@ -1,0 +1,89 @@
+"""`matscout run`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typer import echo
+
+from matscout.cli import EXIT_STOPPED
+from matscout.cli.context import load_campaign, store_uri
+from matscout.cli.display import RunDisplay
+from matscout.cli.export import write_results
+from matscout.cli.sentences import failure_sentence, found_sentence, print_labels, reference_sentences
+from matscout.db import connect
+from matscout.workflows.campaign.loop import Campaign, StoppedError
+from matscout.workflows.campaign.verdict import is_found, top
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from matscout.db.documents import Summary
+    from matscout.db.store import Store
+    from matscout.workflows.campaign.spec import CampaignSpec
+
+
+def run_campaign(
+    file: Path | None, references: Path | None, store: str | None, output: Path | None, *, exhaustive: bool
+) -> None:
+    """Run a campaign with a live display, and print and write what it found."""
+    path, spec = load_campaign(file, references)
+    folder = output or Path(spec.name)
+    with connect(store_uri(store, (path, spec))) as opened, _stop_on_signal() as stopping:
+        with RunDisplay(spec, opened.display_uri) as display:
+            try:
+                summary = Campaign(spec, opened, display, stopping).run(exhaustive=exhaustive)
+            except StoppedError:
+                display.say(f"stopped; everything is in the store. Go on with: matscout run {path}")
+                sys.exit(EXIT_STOPPED)
+        _print_summary(spec, summary)
+        _print_files(opened, spec, summary, folder, path)
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Ask to stop at the first Ctrl-C or SIGTERM; a second one ends at once, and loses nothing but running attempts."""
+    asked = False
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        sys.stderr.write("\nstopping after the calculations that are running; once more ends at once\n")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    except KeyboardInterrupt:
+        sys.stderr.write("ended; what was running starts again at the next run\n")
+        sys.exit(EXIT_STOPPED)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_summary(spec: CampaignSpec, summary: Summary) -> None:
+    echo(f"stopped: {summary.stopped}")
+    for line in reference_sentences(summary.references):
+        echo(line)
+    echo(f"\n{found_sentence(summary.found, spec.acquisition.threshold)}")
+    near = [x for x in summary.labels if x.within_threshold]
+    print_labels(top(near or summary.labels, 25))
+
+
+def _print_files(store: Store, spec: CampaignSpec, summary: Summary, folder: Path, path: Path) -> None:
+    written = write_results(store, spec.id, folder)
+    own = sum(is_found(x) for x in summary.labels)
+    if own > 25:
+        echo(f"and {own - 25} more: matscout results {path} --limit {own}")
+    if summary.failures:
+        echo(failure_sentence(summary.failures))
+    best = top(summary.labels, 1)
+    following = f", next: matscout explain {best[0].formula}" if best else ""
+    echo(f"results in {written.table}, {written.n_structures} structures in {written.cif}/{following}")

@@ -1,0 +1,100 @@
+"""The sentences and tables that end a run, and that `results` prints again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matscout.cli.output import mev, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matscout.db.documents import Found, Label
+
+
+def found_sentence(found: Found, threshold: float) -> str:
+    """Say how many were found, beside what random choice finds and what was possible."""
+    counted = f"{found.n_stable:.0f} in the space" if found.exact else f"about {found.n_stable:.0f} expected in the space"
+    head = f"found {found.n_found} within {mev(threshold)} meV/atom of the hull with {found.n_calculated} calculations"
+    if found.enrichment is None or found.ceiling is None:
+        return f"{head}; {counted}, so that there is nothing to compare with"
+    how = "true" if found.exact else "estimated"
+    return (
+        f"{head}: {found.enrichment:.1f} times random ({found.random_mean:.1f} expected, "
+        f"90 % band {found.random_low:.0f} to {found.random_high:.0f}; at most {found.ceiling:.1f} times was possible)\n"
+        f"of {found.n_candidates} candidates {counted} are as near ({how})"
+        + ("" if found.exact else ": calibrated P(stable) of those not calculated; --exhaustive counts them")
+    )
+
+
+def print_labels(labels: Sequence[Label]) -> None:
+    """Print candidates, nearest to the hull first."""
+    rows = [
+        (
+            x.formula,
+            x.prototype,
+            f"{x.e_above_hull:.3f}",
+            f"{x.decomposition_energy:+.3f}",
+            "" if x.probability_before is None else f"{x.probability_before:.2f}",
+            products(x),
+            remark(x),
+        )
+        for x in labels
+    ]
+    columns = ("formula", "prototype", "E above hull", "E decomposition", "P before", "decomposes to", "")
+    print_table(columns, rows, right=(2, 3, 4))
+
+
+def products(x: Label) -> str:
+    """Write the phases a candidate decomposes to, or that it is stable.
+
+    The fractions are of atoms.
+    """
+    if x.e_above_hull <= 0:
+        return "(stable)"
+    return " + ".join(f"{fraction:.2f} {phase}" for phase, fraction in x.decomposition.items())
+
+
+def remark(x: Label) -> str:
+    """Say what else must be known: another prototype, the same crystal as another, a known phase."""
+    remarks = []
+    if x.prototype_kept is False:
+        remarks.append("relaxed into another prototype")
+    if x.same_crystal_as:
+        remarks.append(f"same crystal as {x.same_crystal_as[:8]}")
+    if x.known_as:
+        remarks.append(f"known: {x.known_as}")
+    return "; ".join(remarks)
+
+
+def failure_sentence(failures: Sequence[dict[str, Any]]) -> str:
+    """Count failures by cause and name the command that lists them."""
+    causes: dict[str, int] = {}
+    for failure in failures:
+        causes[failure["cause"]] = causes.get(failure["cause"], 0) + 1
+    listed = ", ".join(f"{n} {cause}" for cause, n in sorted(causes.items()))
+    return f"{len(failures)} calculation{'s' * (len(failures) != 1)} failed: {listed}. See them with: matscout failures"
+
+
+def reference_sentences(report: dict[str, Any]) -> list[str]:
+    """Say where the hull comes from and how far its energies are from known ones."""
+    lines = [f"hull of {report['phases']} reference phases: {report['source']}"]
+    if report.get("failed"):
+        lines[0] += f", {report['failed']} failed"
+    if report.get("elements"):
+        errors = report["elements"]
+        worst = max(errors, key=lambda element: abs(errors[element]))
+        mean = sum(abs(error) for error in errors.values()) / len(errors)
+        molecules = [e for e in ("H", "N", "O", "F", "Cl", "Br", "I") if e in errors]
+        each = ", ".join(f"{e} {1000 * errors[e]:+.0f}" for e in molecules)
+        lines.append(
+            f"{len(errors)} elements against the Materials Project: mean error {mev(mean)} meV/atom, largest "
+            f"{1000 * errors[worst]:+.0f} ({worst})" + (f"; molecules: {each}" if molecules else "")
+        )
+    if report.get("error"):
+        error = report["error"]
+        lines.append(
+            f"{report['correction']}: {error['n']} entries calculated again differ by {mev(error['mae'])} meV/atom on average "
+            f"(mean {1000 * error['mean']:+.0f}, largest {1000 * error['max']:.0f})"
+        )
+    return lines

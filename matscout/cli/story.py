@@ -1,0 +1,183 @@
+"""`matscout explain`: a candidate's whole story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from typer import echo
+
+from matscout.cli.context import open_for_reading, the_campaign
+from matscout.cli.output import print_json
+from matscout.db.documents import CandidatePrediction, Label, Selection
+from matscout.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matscout.db.store import Store
+    from matscout.workflows.campaign.spec import CampaignSpec
+    from matscout.workflows.campaign.stages import Space
+
+
+def tell(candidate: str, file: Path | None, store: str | None, *, as_json: bool) -> None:
+    """Tell the story of a candidate, by formula or the beginning of its id.
+
+    Raises
+    ------
+    UserError
+        No candidate of the campaign is called so, or several are.
+    """
+    from matscout.workflows.campaign.spec import CampaignSpec
+    from matscout.workflows.campaign.stages import enumerate_space
+
+    with open_for_reading(file, store) as (opened, campaign_id):
+        campaign = the_campaign(opened, campaign_id)
+        spec = CampaignSpec.model_validate(campaign["spec"])
+        space = enumerate_space(spec)
+        row = _find(candidate, space, spec)
+        story = _story(opened, campaign, spec, space, row)
+    if as_json:
+        print_json(story)
+    else:
+        for line in _lines(story):
+            echo(line)
+
+
+def _find(candidate: str, space: Space, spec: CampaignSpec) -> int:
+    from pymatgen.core import Composition
+
+    try:
+        formula = Composition(candidate).reduced_formula
+    except ValueError:
+        formula = candidate
+    formulas, ids = space.table.formulas, space.table.ids
+    rows = [row for row in range(len(ids)) if formulas[row] == formula or ids[row].startswith(candidate)]
+    if not rows:
+        close = nearest(candidate, set(formulas))
+        raise UserError(
+            f"no candidate {candidate} in campaign {spec.name}." + (f" Nearest: {close}." if close else "")
+        )
+    if len(rows) > 1:
+        listed = ", ".join(f"{ids[row][:8]} ({_decoration(space, row)})" for row in rows[:8])
+        raise UserError(f"{len(rows)} candidates are {candidate}: name one by its id: {listed}")
+    return rows[0]
+
+
+def _decoration(space: Space, row: int) -> str:
+    from pymatgen.core import Element
+
+    prototype = space.table.prototypes[space.table.prototype_index[row]]
+    numbers = space.table.decoration[row]
+    roles = ", ".join(
+        f"{role} {Element.from_Z(int(z)).symbol}" for role, z in zip(prototype.roles, numbers, strict=False)
+    )
+    return f"{prototype.name}: {roles}"
+
+
+def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Space, row: int) -> dict[str, Any]:
+    candidate_id = space.table.ids[row]
+    prototype = space.table.prototypes[space.table.prototype_index[row]]
+    query = {"campaign": campaign["_id"], "selection.chosen.candidate_id": candidate_id}
+    found = store.collection("selections").find_one(query)
+    selection = Selection.model_validate(found["selection"]) if found else None
+    candidate = store.collection("candidates").find_one({"_id": f"{campaign['_id']}/{candidate_id}"})
+    calculation = store.collection("calculations").find_one({"_id": candidate["calculation_id"]}) if candidate else None
+    label = store.collection("labels").find_one({"_id": f"{campaign['_id']}/{candidate_id}"})
+    return {
+        "candidate_id": candidate_id,
+        "formula": space.table.formulas[row],
+        "prototype": prototype.name,
+        "prototype_label": prototype.label,
+        "prototype_source": prototype.source,
+        "decoration": _decoration(space, row),
+        "predicted_volume": float(space.table.volume[row]),
+        "columns": {name: _plain(values[row]) for name, values in space.table.columns.items()},
+        "campaign": campaign["_id"],
+        "features": {"sets": list(spec.surrogate.features), "n_features": len(space.features.names)},
+        "selection": _selection(selection, candidate_id),
+        "attempts": calculation["attempts"] if calculation else [],
+        "calculation": calculation["result"] if calculation else None,
+        "label": {k: v for k, v in label.items() if k not in {"_id", "campaign"}} if label else None,
+    }
+
+
+def _plain(value: Any) -> float | None:
+    number = float(value)
+    return number if number == number else None  # noqa: PLR0124  NaN is not JSON
+
+
+def _selection(selection: Selection | None, candidate_id: str) -> dict[str, Any] | None:
+    if selection is None:
+        return None
+    prediction = next(p for p in selection.chosen if p.candidate_id == candidate_id)
+    return {
+        "round": selection.round,
+        "reason": selection.reason,
+        "of": len(selection.chosen),
+        "n_train": selection.n_train,
+        "model": selection.model,
+        "prediction": prediction.model_dump(mode="json"),
+    }
+
+
+def _lines(story: dict[str, Any]) -> list[str]:
+    columns = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in story["columns"].items() if value)
+    lines = [
+        f"{story['formula']}   candidate {story['candidate_id']} of campaign {story['campaign']}",
+        f"prototype    {story['decoration']} ({story['prototype_label']}; {story['prototype_source']})",
+        f"input        predicted volume {story['predicted_volume']:.2f} Å³/atom{columns}",
+        f"features     {story['features']['n_features']} of {', '.join(story['features']['sets'])}, before any relaxation",
+    ]
+    lines += _lines_of_choice(story["selection"])
+    lines += _lines_of_calculation(story)
+    if story["label"]:
+        lines += _lines_of_label(Label.model_validate(story["label"]))
+    return lines
+
+
+def _lines_of_choice(selection: dict[str, Any] | None) -> list[str]:
+    if selection is None:
+        return ["chosen       never: other candidates came first, or it came in with --exhaustive"]
+    prediction = CandidatePrediction.model_validate(selection["prediction"])
+    lines = [f"chosen       round {selection['round']}, place {prediction.rank} of {selection['of']}: {selection['reason']}"]
+    if prediction.mean is not None and prediction.std is not None and prediction.hull_energy is not None:
+        distance = prediction.mean - prediction.hull_energy
+        report = selection["model"]["calibration"]
+        lines += [
+            f"prediction   {distance:+.3f} ± {prediction.std:.3f} eV/atom from the hull as it stood, "
+            f"P(stable) {prediction.probability:.2f}",
+            f"             learned from {selection['n_train']} calculations; error in cross-validation "
+            f"{report['mae']:.3f} eV/atom",
+        ]
+    return lines
+
+
+def _lines_of_calculation(story: dict[str, Any]) -> list[str]:
+    result = story["calculation"]
+    if result is None:
+        return ["calculation  none" if not story["attempts"] else "calculation  not finished"]
+    attempts = len(story["attempts"])
+    how = f"{result['protocol']} {result['protocol_id'][:4]}, attempt {attempts}, {result['seconds']:.1f} s"
+    if result["outcome"] == "failed":
+        return [f"calculation  failed ({result['cause']}): {result['message']} ({how})"]
+    kept = {True: "prototype kept", False: "relaxed into another prototype", None: "prototype not compared"}
+    return [
+        f"calculation  {result['energy_per_atom']:.4f} eV/atom after {result['n_steps']} steps ({how})",
+        f"             {result['final_volume']:.2f} Å³/atom, space group {result['space_group_before']} -> "
+        f"{result['space_group_after']}, {kept[result['prototype_kept']]}",
+    ]
+
+
+def _lines_of_label(label: Label) -> list[str]:
+    from matscout.cli.sentences import products, remark
+
+    competitors = ", ".join(f"{n} of {k} element{'s' * (k != '1')}" for k, n in label.competitors.items())
+    lines = [
+        f"hull         {label.e_above_hull:.3f} eV/atom above, decomposition energy {label.decomposition_energy:+.3f}, "
+        f"formation energy {label.formation_energy:.3f} eV/atom",
+        f"             decomposes to {products(label)}",
+        f"             hull {label.hull_version}, competitors: {competitors}; correction {label.correction}",
+    ]
+    if remark(label):
+        lines.append(f"             {remark(label)}")
+    return lines

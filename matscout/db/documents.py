@@ -1,0 +1,253 @@
+"""The documents: what is kept of a calculation, a choice, a label, a campaign.
+
+Every field is described with its unit where it is defined. Documents are plain data: they open no store, and what is
+written is exactly ``model_dump(mode="json")``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal["finished", "failed"]
+State = Literal["waiting", "running", "finished", "failed"]
+Cause = Literal[
+    "input-refused",  # impossible cell, or species the protocol cannot take; never handed to the code
+    "not-converged",  # the step limit was reached before the force criterion
+    "implausible",  # finished with an energy or volume that no crystal has
+    "error",  # the code raised an error
+    "timeout",  # longer than the time limit
+    "worker-died",  # the process was killed, most often for memory
+]
+
+
+def now() -> str:
+    """Return the present time in UTC as ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def content_hash(content: Any, length: int = 16) -> str:
+    """Hash JSON-able content into `length` hexadecimal characters, independent of key order."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+class Document(BaseModel):
+    """Base of all documents: unknown fields are refused, so that a typing error never becomes data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Geometry(Document):
+    """A periodic structure without site properties: what a calculation is asked for."""
+
+    lattice: tuple[tuple[float, float, float], ...] = Field(description="Lattice vectors as rows, Å")
+    species: tuple[str, ...] = Field(description="Element symbol of each site")
+    coords: tuple[tuple[float, float, float], ...] = Field(description="Fractional coordinates of each site")
+
+    @classmethod
+    def from_structure(cls, structure: Structure) -> Geometry:
+        """Take lattice, elements and fractional coordinates of an ordered structure."""
+        return cls(
+            lattice=structure.lattice.matrix.tolist(),
+            species=tuple(site.specie.symbol for site in structure),
+            coords=structure.frac_coords.tolist(),
+        )
+
+    def to_structure(self) -> Structure:
+        """Build the pymatgen structure."""
+        from pymatgen.core import Structure
+
+        return Structure(self.lattice, self.species, self.coords)
+
+    def rounded(self) -> dict[str, Any]:
+        """Return the content that identifies the geometry: 1e-6 Å and 1e-6 of a lattice vector."""
+        return {
+            "lattice": [[round(x, 6) + 0.0 for x in row] for row in self.lattice],
+            "species": list(self.species),
+            "coords": [[round(x, 6) + 0.0 for x in row] for row in self.coords],
+        }
+
+
+class CalculationRequest(Document):
+    """One calculation to be done: its id is a hash of what is asked, so the same question has the same id for ever."""
+
+    id: str = Field(description="Content hash of protocol, kind and geometry")
+    protocol: str = Field(description="Name of the protocol")
+    protocol_id: str = Field(description="Content hash of all settings of the protocol")
+    kind: Literal["crystal", "molecule"] = Field(
+        default="crystal", description="A molecule in a box keeps its geometry; a crystal is treated as the protocol says"
+    )
+    geometry: Geometry = Field(description="The input geometry")
+    subject: str = Field(description="What it is for: candidate:ID or reference:NAME; not part of the id")
+
+    @classmethod
+    def of(
+        cls,
+        geometry: Geometry,
+        *,
+        protocol: str,
+        protocol_id: str,
+        subject: str,
+        kind: Literal["crystal", "molecule"] = "crystal",
+    ) -> CalculationRequest:
+        """Make the request and its id."""
+        identity = {"protocol": protocol_id, "kind": kind, "geometry": geometry.rounded()}
+        return cls(
+            id=content_hash(identity),
+            protocol=protocol,
+            protocol_id=protocol_id,
+            kind=kind,
+            geometry=geometry,
+            subject=subject,
+        )
+
+
+class IonicStep(Document):
+    """One step of a relaxation."""
+
+    energy: float = Field(description="Energy of the cell, eV")
+    max_force: float = Field(description="Largest force on an atom, eV/Å")
+    lattice: tuple[tuple[float, float, float], ...] = Field(description="Lattice vectors as rows, Å")
+    coords: tuple[tuple[float, float, float], ...] = Field(description="Cartesian coordinates, Å")
+    forces: tuple[tuple[float, float, float], ...] = Field(description="Forces, eV/Å")
+    stress: tuple[float, ...] | None = Field(default=None, description="Stress in Voigt order, eV/Å³")
+
+
+class CalculationResult(Document):
+    """What one calculation gave, whether it finished or failed."""
+
+    id: str = Field(description="Id of the request")
+    protocol: str = Field(description="Name of the protocol")
+    protocol_id: str = Field(description="Content hash of all settings of the protocol")
+    subject: str = Field(description="What it was first asked for")
+    formula: str = Field(description="Reduced formula")
+    outcome: Outcome = Field(description="finished or failed")
+    cause: Cause | None = Field(default=None, description="Why it failed")
+    message: str | None = Field(default=None, description="What the failure said, in one line")
+    traceback: str | None = Field(default=None, description="Last lines of the code's own traceback")
+    energy: float | None = Field(default=None, description="Energy of the final cell, eV")
+    energy_per_atom: float | None = Field(default=None, description="The same, eV/atom")
+    geometry: Geometry | None = Field(default=None, description="The final geometry, also of a failure that has one")
+    initial_volume: float | None = Field(default=None, description="Volume of the input, Å³/atom")
+    final_volume: float | None = Field(default=None, description="Volume of the final cell, Å³/atom")
+    max_force: float | None = Field(default=None, description="Largest final force on an atom, eV/Å")
+    n_steps: int = Field(default=0, description="Ionic steps taken")
+    prototype_kept: bool | None = Field(default=None, description="Whether the final crystal is still the input's prototype")
+    space_group_before: int | None = Field(default=None, description="Space group number of the input, at 0.1 Å")
+    space_group_after: int | None = Field(default=None, description="Space group number of the final crystal, at 0.1 Å")
+    seconds: float = Field(default=0.0, description="Wall time, s")
+    host: str = Field(default="", description="Machine it ran on")
+    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the packages that made the number")
+    steps: tuple[IonicStep, ...] = Field(default=(), description="Ionic steps; kept in a collection of their own")
+
+
+class Attempt(Document):
+    """One start of a calculation."""
+
+    number: int = Field(description="1 for the first")
+    folder: str = Field(description="Launch folder")
+    started: str = Field(description="UTC, ISO 8601")
+    ended: str | None = Field(default=None, description="UTC, ISO 8601")
+    outcome: Literal["running", "finished", "failed", "interrupted"] = Field(description="How it ended")
+    message: str | None = Field(default=None, description="Why it was interrupted or failed")
+
+
+class Calculation(Document):
+    """A calculation as the store keeps it: the request, every attempt, the result."""
+
+    request: CalculationRequest = Field(description="What was asked")
+    state: State = Field(description="waiting, running, finished or failed")
+    attempts: tuple[Attempt, ...] = Field(default=(), description="Every start, in order")
+    result: CalculationResult | None = Field(default=None, description="The result, without its ionic steps")
+
+
+class CandidatePrediction(Document):
+    """What the surrogate said of a chosen candidate before it was calculated."""
+
+    candidate_id: str = Field(description="Id of the candidate")
+    formula: str = Field(description="Reduced formula")
+    prototype: str = Field(description="Prototype of the candidate")
+    mean: float | None = Field(default=None, description="Predicted formation energy, eV/atom; none in the first batch")
+    std: float | None = Field(default=None, description="Calibrated standard deviation, eV/atom")
+    hull_energy: float | None = Field(default=None, description="Hull at the composition when chosen, eV/atom")
+    probability: float | None = Field(default=None, description="P(stable, now) when chosen")
+    score: float | None = Field(default=None, description="Value of the acquisition")
+    rank: int = Field(description="Place in the round's order, from 1")
+
+
+class Selection(Document):
+    """One round's choice, with all that led to it."""
+
+    round: int = Field(description="0 for the first batch")
+    reason: str = Field(description="How this round chose")
+    chosen: tuple[CandidatePrediction, ...] = Field(description="The chosen candidates, in order")
+    model: dict[str, Any] | None = Field(default=None, description="Surrogate, options, features, calibration report")
+    expected_stable_left: float | None = Field(
+        default=None, description="Sum of P(stable, now) over candidates neither calculated nor chosen"
+    )
+    hull_version: str | None = Field(default=None, description="Content hash of the hull's entries")
+    n_train: int = Field(default=0, description="Finished calculations the surrogate learned from")
+
+
+class Label(Document):
+    """Where a finished calculation stands relative to the hull."""
+
+    candidate_id: str = Field(description="Id of the candidate")
+    calculation_id: str = Field(description="Id of its calculation")
+    formula: str = Field(description="Reduced formula")
+    prototype: str = Field(description="Prototype it started as")
+    round: int = Field(description="Round in which it was chosen")
+    formation_energy: float = Field(description="eV/atom")
+    e_above_hull: float = Field(description="Distance to the hull of references and candidates, eV/atom; 0 when stable")
+    decomposition_energy: float = Field(
+        description="Distance to that hull without its own composition, eV/atom; negative when stable"
+    )
+    decomposition: dict[str, float] = Field(description="Competing phases and their atomic fractions")
+    within_threshold: bool = Field(description="Whether e_above_hull is at most the campaign's threshold")
+    prototype_kept: bool | None = Field(description="Whether it relaxed into its own prototype")
+    same_crystal_as: str | None = Field(default=None, description="Candidate it relaxed into the same crystal as")
+    known_as: str | None = Field(default=None, description="Reference entry that is the same crystal")
+    hull_version: str = Field(description="Content hash of the hull's entries")
+    competitors: dict[str, int] = Field(description="Entries considered, by number of elements")
+    protocol: str = Field(description="Protocol of the energies")
+    protocol_id: str = Field(description="Its content hash")
+    correction: str = Field(description="Correction scheme that joins the energies of the hull")
+    versions: dict[str, str] = Field(description="Versions of the packages that made the label")
+    probability_before: float | None = Field(default=None, description="P(stable, now) when it was chosen")
+
+
+class Found(Document):
+    """How many were found, and what that must be compared with."""
+
+    n_candidates: int = Field(description="Size of the space")
+    n_calculated: int = Field(description="Candidates calculated, failed ones included")
+    n_failed: int = Field(description="Candidates whose calculation failed")
+    n_found: int = Field(description="Unique crystals within the threshold that no reference holds already")
+    n_stable: float = Field(description="Candidates within the threshold in the whole space: exact or estimated")
+    exact: bool = Field(description="Whether every candidate of the space was calculated")
+    random_mean: float = Field(description="What random choice of as many candidates finds on average")
+    random_low: float = Field(description="Lower end of its central 90 % band")
+    random_high: float = Field(description="Upper end of its central 90 % band")
+    enrichment: float | None = Field(description="n_found over random_mean; none when nothing is to be found")
+    ceiling: float | None = Field(description="The largest enrichment possible at this number of calculations")
+
+
+class Summary(Document):
+    """The end of a campaign."""
+
+    campaign: str = Field(description="Id of the campaign")
+    stopped: str = Field(description="Which stop rule held, and what it leaves")
+    found: Found = Field(description="The count, beside random choice")
+    labels: tuple[Label, ...] = Field(description="Labels, nearest to the hull first")
+    failures: tuple[dict[str, Any], ...] = Field(default=(), description="Failed calculations with their causes")
+    references: dict[str, Any] = Field(default_factory=dict, description="Where the hull's references come from, their error")

@@ -1,0 +1,162 @@
+"""The stage that runs one calculation: a request in, a result out, whatever happens.
+
+A failure is a result with its cause, not an exception: it stays in the store as data.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matscout.db.documents import CalculationRequest, CalculationResult, Geometry, IonicStep
+from matscout.workflows.calculations.guards import refusal
+from matscout.workflows.calculations.protocols import get_protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atomate2.ase.schemas import AseResult
+    from pymatgen.core import Structure
+
+    from matscout.db.documents import Cause
+    from matscout.workflows.calculations.protocols import Protocol
+
+PLAUSIBLE_ENERGY = (-20.0, 5.0)
+"""Energies in eV/atom beyond which CHGNet has left what it knows: tungsten, the lowest element, lies at -12.96."""
+
+
+def calculate(request: CalculationRequest, folder: Path | None = None) -> CalculationResult:
+    """Run one calculation and describe its outcome.
+
+    Parameters
+    ----------
+    request
+        What to calculate. The settings are those of its protocol as installed.
+    folder
+        A folder of the calculation's own for what its code writes; nothing is written when None.
+
+    Returns
+    -------
+    The result: finished with an energy in eV/atom, or failed with a cause and a message.
+
+    Raises
+    ------
+    UserError
+        The protocol is unknown or its packages are not installed: nothing can be calculated at all.
+    ImportError, OSError
+        The installation is broken or the disk is full: likewise, and no outcome of this calculation.
+    """
+    protocol = get_protocol(request.protocol)
+    versions = protocol.versions()
+    started = time.perf_counter()
+    try:
+        structure = request.geometry.to_structure()
+        reason = refusal(structure, protocol.settings)
+        fields = _failed("input-refused", reason) if reason else _run(protocol, request, structure, folder)
+    except (ImportError, OSError):
+        raise  # a broken installation or a full disk says nothing about this calculation
+    except Exception as error:  # noqa: BLE001  whatever a code raises is the outcome of this one calculation, kept as data
+        fields = _raised(error)
+    return CalculationResult(
+        id=request.id,
+        protocol=request.protocol,
+        protocol_id=request.protocol_id,
+        subject=request.subject,
+        formula=_reduced_formula(request.geometry),
+        seconds=round(time.perf_counter() - started, 3),
+        host=platform.node(),
+        versions=versions,
+        **fields,
+    )
+
+
+def _reduced_formula(geometry: Geometry) -> str:
+    from collections import Counter
+
+    from pymatgen.core import Composition
+
+    return Composition(Counter(geometry.species)).reduced_formula
+
+
+def _failed(cause: Cause, message: str | None) -> dict[str, Any]:
+    return {"outcome": "failed", "cause": cause, "message": message}
+
+
+def _raised(error: BaseException) -> dict[str, Any]:
+    lines = traceback.format_exception(error)
+    return {**_failed("error", f"{type(error).__name__}: {error}"), "traceback": "".join(lines)[-4000:]}
+
+
+def _run(protocol: Protocol, request: CalculationRequest, structure: Structure, folder: Path | None) -> dict[str, Any]:
+    from matscout.workflows.calculations.chgnet import ChgnetMaker, CollapsedCellError
+
+    maker = ChgnetMaker.from_protocol(protocol, folder=folder, relax=request.kind == "crystal")
+    try:
+        outcome = maker.run_ase(structure)
+    except CollapsedCellError as error:
+        return _failed("implausible", str(error))
+    fields = _numbers(structure, outcome)
+    if request.kind == "crystal" and maker.steps > 1:
+        fields |= _prototype(structure, outcome.final_mol_or_struct)
+    return fields | _verdict(protocol, fields, converged=bool(outcome.converged))
+
+
+def _numbers(structure: Structure, outcome: AseResult) -> dict[str, Any]:
+    """Energies, geometry and ionic steps of a run that came to its end."""
+    steps = _ionic_steps(outcome.trajectory)
+    final = outcome.final_mol_or_struct
+    return {
+        "energy": steps[-1].energy,
+        "energy_per_atom": steps[-1].energy / len(structure),
+        "geometry": Geometry.from_structure(final),
+        "initial_volume": structure.volume / len(structure),
+        "final_volume": final.volume / len(final),
+        "max_force": steps[-1].max_force,
+        "n_steps": len(steps) - 1,
+        "steps": steps,
+    }
+
+
+def _ionic_steps(trajectory: Any) -> tuple[IonicStep, ...]:
+    """Take the frames of a pymatgen trajectory; the optimizer's last frame is recorded twice by atomate2."""
+    steps = []
+    for frame, properties in zip(trajectory, trajectory.frame_properties, strict=True):
+        forces = np.asarray(properties["forces"], dtype=float)
+        step = IonicStep(
+            energy=float(properties["energy"]),
+            max_force=float(np.linalg.norm(forces, axis=1).max()),
+            lattice=frame.lattice.matrix.tolist(),
+            coords=frame.cart_coords.tolist(),
+            forces=forces.tolist(),
+            stress=np.asarray(properties["stress"], dtype=float).tolist() if "stress" in properties else None,
+        )
+        if not steps or step != steps[-1]:
+            steps.append(step)
+    return tuple(steps)
+
+
+def _prototype(initial: Structure, final: Structure) -> dict[str, Any]:
+    from matscout.workflows.stability.crystals import same_prototype, space_group
+
+    return {
+        "prototype_kept": same_prototype(initial, final),
+        "space_group_before": space_group(initial),
+        "space_group_after": space_group(final),
+    }
+
+
+def _verdict(protocol: Protocol, fields: dict[str, Any], *, converged: bool) -> dict[str, Any]:
+    energy, ratio = fields["energy_per_atom"], fields["final_volume"] / fields["initial_volume"]
+    largest = protocol.settings.get("max_volume_ratio", np.inf)
+    if not np.isfinite(energy) or not PLAUSIBLE_ENERGY[0] < energy < PLAUSIBLE_ENERGY[1]:
+        return _failed("implausible", f"{energy:.3g} eV/atom is no energy of a crystal")
+    if ratio > largest:
+        return _failed("implausible", f"the cell grew to {ratio:.1f} times its volume")
+    if not converged:
+        limit, force = protocol.settings["max_steps"], fields["max_force"]
+        return _failed("not-converged", f"{force:.2g} eV/Å after {limit} steps")
+    return {"outcome": "finished"}

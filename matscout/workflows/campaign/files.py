@@ -1,0 +1,152 @@
+"""Campaign files: YAML read with the line of every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from matscout.errors import UserError, nearest
+from matscout.workflows.campaign.spec import CampaignSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic_core import ErrorDetails
+
+
+def read_spec(path: Path) -> CampaignSpec:
+    """Read and check a campaign file.
+
+    Parameters
+    ----------
+    path
+        A YAML file.
+
+    Raises
+    ------
+    UserError
+        The file is missing, no YAML, or not a campaign: names the file, the line, the value, and the nearest right one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(_missing(path)) from None
+    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as a campaign file: {_os_words(error)}") from None
+    try:
+        content = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise UserError(_broken(path, error)) from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no campaign: it must be a mapping with name, space and budget")
+    try:
+        return CampaignSpec.model_validate(content)
+    except ValidationError as error:
+        raise UserError(_describe(path, node, error.errors()[0])) from None
+
+
+def read_spec_text(text: str) -> CampaignSpec:
+    """Read a campaign from the JSON that a store keeps."""
+    return CampaignSpec.model_validate_json(text)
+
+
+def _os_words(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
+def _missing(path: Path) -> str:
+    folder = path.parent
+    names = [p.name for pattern in ("*.yaml", "*.yml") for p in folder.glob(pattern)] if folder.is_dir() else []
+    close = nearest(path.name, names)
+    if close:
+        return f"no campaign file {path} here. Did you mean {folder / close}?"
+    return f"no campaign file {path} here. matscout init {path.stem} writes one"
+
+
+def _broken(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f", line {mark.line + 1}" if mark else ""
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{path}{where}: not valid YAML: {problem}"
+
+
+def _describe(path: Path, node: yaml.Node | None, error: ErrorDetails) -> str:
+    """One sentence for one mistake: file, line, place, value, and what would be right."""
+    location = tuple(part for part in error["loc"] if part not in {"computed", "file"})
+    line, place = _line_of(node, location), _place(location)
+    if error["type"] == "extra_forbidden":
+        known = sorted({name for model in _models_at(error["loc"][:-1]) for name in model.model_fields})
+        close = nearest(str(location[-1]), known)
+        hint = f"Nearest: {close}." if close else f"Known: {', '.join(known)}."
+        inside = f" in {_place(location[:-1])}" if location[:-1] else ""
+        return f'{path}, line {line}: unknown key "{location[-1]}"{inside}. {hint}'
+    if error["type"] == "missing":
+        return f"{path}, line {line}: {place} is missing"
+    if error["type"] == "value_error":
+        message = str(error["ctx"]["error"])
+        return f"{path}, line {line}: {_insert_place(message, place)}"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{path}, line {line}: {place} is {_short(error['input'])}: {message}"
+
+
+def _insert_place(message: str, place: str) -> str:
+    """Say where after the first sentence: 'unknown element "Xx" in space.elements.A[0]. Nearest: ...'."""
+    head, separator, tail = message.partition(". ")
+    return f"{head} in {place}{separator}{tail}" if place and head.startswith("unknown") else f"{place}: {message}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _place(location: Sequence[int | str]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _line_of(node: yaml.Node | None, location: Sequence[int | str]) -> int:
+    """Line of the deepest part of `location` that the file has; a key's own line where it is a key."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == part), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _models_at(location: Sequence[int | str]) -> list[type[BaseModel]]:
+    """Models whose keys may stand at a place of the campaign."""
+    models: list[type[BaseModel]] = [CampaignSpec]
+    for part in location:
+        if isinstance(part, str) and any(part in model.model_fields for model in models):
+            annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+            models = [model for annotation in annotations for model in _models_in(annotation)]
+    tagged = [m for m in models if "source" in m.model_fields and m.model_fields["source"].annotation in _tags(location)]
+    return tagged or models
+
+
+def _tags(location: Sequence[int | str]) -> list[Any]:
+    from typing import Literal
+
+    return [Literal[part] for part in location if part in {"computed", "file"}]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in {Union, UnionType, Annotated, tuple, list, dict}:
+        for part in get_args(annotation):
+            yield from _models_in(part)

@@ -1,0 +1,143 @@
+"""A campaign as one dynamic jobflow Flow, which any jobflow manager can run.
+
+The Flow grows as it runs: each round's job answers with the calculations it chose and the job of the next round. Jobs
+pass the campaign, ids and references to other jobs' outputs; the candidates are enumerated again where they are needed,
+which takes less time than to store and load them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobflow import Flow, Job, Maker, Response, job
+
+from matscout.db.documents import CalculationRequest, CalculationResult, Selection, Summary
+from matscout.workflows.campaign.spec import CampaignSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Documents = dict[str, dict[str, Any]]
+
+
+@dataclass
+class ScreeningMaker(Maker):
+    """Make the Flow of a campaign.
+
+    Attributes
+    ----------
+    spec
+        The campaign.
+    name
+        Name of the Flow.
+
+    Examples
+    --------
+    >>> spec = CampaignSpec(
+    ...     name="fluorides",
+    ...     space={"prototypes": ["cubic-perovskite"], "elements": {"A": ["K", "Rb"], "B": ["Mg"], "X": ["F"]}},
+    ...     budget={"calculations": 2},
+    ... )
+    >>> flow = ScreeningMaker(spec).make()
+    >>> [job.name for job in flow.jobs]
+    ['plan references']
+    """
+
+    spec: CampaignSpec
+    name: str = "screening"
+
+    def make(self) -> Flow:
+        """Return the Flow; its output is the campaign's `Summary` as a dictionary."""
+        first = plan_references_job(self.spec.model_dump(mode="json"))
+        first.name = "plan references"
+        return Flow([first], output=first.output, name=f"{self.name} {self.spec.name}")
+
+
+def _calculations(requests: Mapping[str, CalculationRequest]) -> tuple[list[Job], dict[str, Any]]:
+    """Make one job for each calculation, and the references to their outputs by the same keys."""
+    jobs = {}
+    for key, request in requests.items():
+        one = calculate_job(request.model_dump(mode="json"))
+        one.name = f"{request.protocol} {request.subject}"
+        jobs[key] = one
+    return list(jobs.values()), {key: one.output for key, one in jobs.items()}
+
+
+def _results(documents: Documents) -> dict[str, CalculationResult]:
+    return {key: CalculationResult.model_validate(document) for key, document in documents.items()}
+
+
+@job
+def calculate_job(request: dict[str, Any]) -> dict[str, Any]:
+    """Run one calculation; a failed one is an output like any other."""
+    from pathlib import Path
+
+    from matscout.workflows.calculations.run import calculate
+
+    result = calculate(CalculationRequest.model_validate(request), Path.cwd())
+    return result.model_dump(mode="json")
+
+
+@job
+def plan_references_job(spec: dict[str, Any]) -> Response[Any]:
+    """Answer with the calculations of the references and the first round."""
+    from matscout.workflows.campaign.reference_plan import plan_references
+    from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries
+
+    campaign = CampaignSpec.model_validate(spec)
+    plan = plan_references(campaign, enumerate_space(campaign).table, read_reference_entries(campaign))
+    jobs, outputs = _calculations({request.id: request for request in plan.requests})
+    first_round = round_job(spec, outputs, {}, [])
+    first_round.name = "round 0"
+    return Response(replace=Flow([*jobs, first_round], output=first_round.output))
+
+
+@job
+def round_job(
+    spec: dict[str, Any], references: Documents, results: Documents, selections: Sequence[dict[str, Any]]
+) -> Response[Any] | dict[str, Any]:
+    """Label what is there, and answer with the next round or, when a stop rule holds, with the summary."""
+    campaign = CampaignSpec.model_validate(spec)
+    chosen = [Selection.model_validate(selection) for selection in selections]
+    step = next_step(campaign, _results(references), _results(results), chosen)
+    if isinstance(step, Summary):
+        return step.model_dump(mode="json")
+    selection, requests = step
+    jobs, outputs = _calculations(requests)
+    following = round_job(spec, references, results | outputs, [*selections, selection.model_dump(mode="json")])
+    following.name = f"round {selection.round + 1}"
+    return Response(replace=Flow([*jobs, following], output=following.output))
+
+
+def next_step(
+    spec: CampaignSpec,
+    reference_results: Mapping[str, CalculationResult],
+    results: Mapping[str, CalculationResult],
+    selections: Sequence[Selection],
+) -> Summary | tuple[Selection, dict[str, CalculationRequest]]:
+    """Do what comes after a round: sum up when a stop rule holds, else choose the next candidates.
+
+    Parameters
+    ----------
+    reference_results
+        Results of the references' calculations, by calculation id.
+    results
+        Results of candidates, by candidate id.
+    selections
+        What was chosen so far.
+    """
+    from matscout.workflows.campaign.reference_plan import plan_references
+    from matscout.workflows.campaign.references import build_references
+    from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries, requests_of, select
+    from matscout.workflows.campaign.verdict import decide, label, summarise
+
+    space = enumerate_space(spec)
+    plan = plan_references(spec, space.table, read_reference_entries(spec))
+    references = build_references(spec, space.table, plan, reference_results)
+    labels = label(spec, space, references, results, selections)
+    stopped = decide(spec, space, results, selections, labels)
+    if stopped:
+        return summarise(spec, space, references, results, selections, stopped)
+    selection = select(spec, space, references, results, len(selections))
+    return selection, requests_of(spec, space, [p.candidate_id for p in selection.chosen])

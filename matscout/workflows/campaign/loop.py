@@ -1,0 +1,310 @@
+"""A campaign whose state is in a store, so that it can stop at any moment and go on.
+
+`Campaign` runs the stages that the Flow runs. After each it writes what came of it before it goes on: a round's choice
+before its calculations start, a result before it is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from matscout.db.documents import CalculationResult, Label, Selection, Summary, now
+from matscout.errors import UserError
+from matscout.settings import get_settings
+from matscout.workflows.calculations.protocols import get_protocol
+from matscout.workflows.campaign.reference_plan import plan_references
+from matscout.workflows.campaign.references import build_references
+from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries, requests_of, select
+from matscout.workflows.campaign.verdict import decide, label, summarise
+from matscout.workflows.launch.controller import Controller
+from matscout.workflows.launch.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from matscout.db.documents import CalculationRequest
+    from matscout.db.store import Store
+    from matscout.workflows.campaign.reference_plan import ReferencePlan
+    from matscout.workflows.campaign.references import References
+    from matscout.workflows.campaign.spec import CampaignSpec
+    from matscout.workflows.campaign.stages import Space
+
+TIME_LIMIT = 3600.0
+"""Wall time of one calculation on this machine, s."""
+
+
+class Watcher(Protocol):
+    """Is told what a campaign does. Every method may do nothing."""
+
+    def planned(self, space: Space, plan: ReferencePlan) -> None:
+        """Candidates and references are known."""
+
+    def recovered(self, taken: int, interrupted: int) -> None:
+        """An earlier run's calculations were settled."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A group of calculations begins, `done` of `total` of them in the store already."""
+
+    def result(self, result: CalculationResult) -> None:
+        """A calculation ended and is in the store."""
+
+    def labelled(self, labels: Sequence[Label]) -> None:
+        """The labels are new."""
+
+    def thinking(self, what: str) -> None:
+        """Something that may take seconds begins."""
+
+
+class Silent:
+    """A watcher that does nothing."""
+
+    def planned(self, space: Space, plan: ReferencePlan) -> None: ...
+    def recovered(self, taken: int, interrupted: int) -> None: ...
+    def stage(self, name: str, done: int, total: int) -> None: ...
+    def result(self, result: CalculationResult) -> None: ...
+    def labelled(self, labels: Sequence[Label]) -> None: ...
+    def thinking(self, what: str) -> None: ...
+
+
+class StoppedError(Exception):
+    """The campaign was asked to stop, and did, with everything in the store."""
+
+
+@dataclass
+class Campaign:
+    """Run a campaign with its state in a store.
+
+    Parameters
+    ----------
+    spec
+        The campaign.
+    store
+        An open store; `run` leases it.
+    watcher
+        Is told what happens.
+    stopping
+        Once this is true nothing new is started and `run` raises `StoppedError` after what is running.
+
+    Examples
+    --------
+    >>> from matscout.db import connect
+    >>> with connect("my-store") as store:  # doctest: +SKIP
+    ...     summary = Campaign(spec, store).run()
+    """
+
+    spec: CampaignSpec
+    store: Store
+    watcher: Watcher = field(default_factory=Silent)
+    stopping: Callable[[], bool] = lambda: False
+
+    def run(self, *, exhaustive: bool = False) -> Summary:
+        """Run until a stop rule holds; go on where an earlier run ended.
+
+        Parameters
+        ----------
+        exhaustive
+            Then calculate every candidate that is left, so that what there was to find is known and not estimated.
+
+        Raises
+        ------
+        UserError
+            The store is leased by another run, its disk is full, or the campaign cannot be carried out as described.
+        StoppedError
+            It was asked to stop.
+        """
+        get_protocol(self.spec.protocol).versions()  # a missing package is said before anything is written
+        with ExitStack() as stack:
+            stack.enter_context(self.store.lease(f"matscout run {self.spec.name}"))
+            folder = self._launch_folder()
+            controller = Controller(self.store, folder)
+            taken, interrupted = controller.recover()
+            if taken or interrupted:
+                self.watcher.recovered(taken, interrupted)
+            # Workers take seconds to load their calculator: they start while the space is enumerated.
+            pool = stack.enter_context(
+                WorkerPool(get_settings().workers, folder / "workers.log", time_limit=TIME_LIMIT)
+            )
+            return self._run(controller, pool, exhaustive=exhaustive)
+
+    def _run(self, controller: Controller, pool: WorkerPool, *, exhaustive: bool) -> Summary:
+        space, plan = self._plan()
+        self._update(state="running", stage="references")
+        by_id = self._calculate(controller, pool, "references", plan.requests)
+        references = build_references(self.spec, space.table, plan, by_id)
+        selections = self._selections()
+        results: dict[str, CalculationResult] = {}
+        stopped = None
+        while stopped is None:
+            if len(selections) and len(results) < sum(len(s.chosen) for s in selections):
+                results |= self._candidates(controller, pool, space, selections)
+            self.watcher.thinking("labels")
+            labels = label(self.spec, space, references, results, selections)
+            self._keep_labels(labels)
+            stopped = decide(self.spec, space, results, selections, labels)
+            if stopped is None:
+                self.watcher.thinking(f"round {len(selections)}: surrogate and choice")
+                selections.append(self._choose(space, references, results, len(selections)))
+        if exhaustive:
+            results |= self._rest(controller, pool, space, results)
+        return self._finish(space, references, results, selections, stopped)
+
+    def _plan(self) -> tuple[Space, ReferencePlan]:
+        space = enumerate_space(self.spec)
+        plan = plan_references(self.spec, space.table, read_reference_entries(self.spec))
+        self._register(space, plan)
+        self.watcher.planned(space, plan)
+        return space, plan
+
+    def _register(self, space: Space, plan: ReferencePlan) -> None:
+        """Write the campaign down, or check that it is the one that was begun."""
+        campaigns = self.store.collection("campaigns")
+        reference_file = _file_hash(self.spec)
+        known = campaigns.find_one({"_id": self.spec.id})
+        if known and known["reference_file_sha256"] != reference_file:
+            raise UserError(
+                f"the reference file changed since campaign {self.spec.name} began, and its labels with it: "
+                "give the campaign another name, or bring the old file back"
+            )
+        protocol = get_protocol(self.spec.protocol)
+        campaigns.update_one(
+            {"_id": self.spec.id},
+            {
+                "$set": {
+                    "spec": self.spec.model_dump(mode="json"),
+                    "name": self.spec.name,
+                    "n_candidates": len(space.table),
+                    "filters": [
+                        {"name": f.name, "before": f.before, "removed": f.removed, "unknown": f.unknown}
+                        for f in space.table.filter_counts
+                    ],
+                    "references": plan.description,
+                    "reference_calculations": [request.id for request in plan.requests],
+                    "reference_file_sha256": reference_file,
+                    "protocol": protocol.name,
+                    "protocol_id": protocol.id,
+                    "versions": protocol.versions(),
+                    "updated": now(),
+                },
+                "$setOnInsert": {"created": now(), "stopped": None, "summary": None},
+            },
+            upsert=True,
+        )
+
+    def _update(self, **fields: Any) -> None:
+        self.store.collection("campaigns").update_one({"_id": self.spec.id}, {"$set": {**fields, "updated": now()}})
+
+    def _calculate(
+        self, controller: Controller, pool: WorkerPool, name: str, requests: Sequence[CalculationRequest]
+    ) -> dict[str, CalculationResult]:
+        ids = {request.id for request in requests}
+        self.watcher.stage(name, len(controller.results(ids)), len(ids))
+        results = controller.run(requests, pool, on_result=self.watcher.result, stopping=self.stopping)
+        if len(results) < len(ids):
+            self._update(state="stopped")
+            raise StoppedError
+        return results
+
+    def _candidates(
+        self, controller: Controller, pool: WorkerPool, space: Space, selections: Sequence[Selection]
+    ) -> dict[str, CalculationResult]:
+        """Results of all that was chosen so far, calculated where they are not in the store."""
+        chosen = [p.candidate_id for selection in selections for p in selection.chosen]
+        self._update(stage=f"round {selections[-1].round}")
+        return self._of_candidates(controller, pool, space, f"round {selections[-1].round}", chosen)
+
+    def _of_candidates(
+        self, controller: Controller, pool: WorkerPool, space: Space, name: str, candidate_ids: Sequence[str]
+    ) -> dict[str, CalculationResult]:
+        requests = requests_of(self.spec, space, candidate_ids)
+        by_id = self._calculate(controller, pool, name, list(requests.values()))
+        return {candidate_id: by_id[request.id] for candidate_id, request in requests.items()}
+
+    def _rest(
+        self, controller: Controller, pool: WorkerPool, space: Space, results: dict[str, CalculationResult]
+    ) -> dict[str, CalculationResult]:
+        left = [candidate_id for candidate_id in space.table.ids if candidate_id not in results]
+        self._update(stage="exhaustive")
+        self._keep_candidates(space, left, None)
+        return self._of_candidates(controller, pool, space, "all that is left", left)
+
+    def _selections(self) -> list[Selection]:
+        found = self.store.collection("selections").find({"campaign": self.spec.id}).sort("selection.round", 1)
+        return [Selection.model_validate(document["selection"]) for document in found]
+
+    def _choose(
+        self, space: Space, references: References, results: dict[str, CalculationResult], round_number: int
+    ) -> Selection:
+        """Choose a round's candidates and write the choice down before any of them is calculated."""
+        selection = select(self.spec, space, references, results, round_number)
+        with self.store.transaction():
+            self._keep_candidates(space, [p.candidate_id for p in selection.chosen], round_number)
+            self.store.collection("selections").insert_one(
+                {
+                    "_id": f"{self.spec.id}/{round_number:06d}",
+                    "campaign": self.spec.id,
+                    "selection": selection.model_dump(mode="json"),
+                    "time": now(),
+                }
+            )
+        return selection
+
+    def _keep_candidates(self, space: Space, candidate_ids: Sequence[str], round_number: int | None) -> None:
+        """Write down chosen candidates; those of an exhaustive run have no round."""
+        candidates = self.store.collection("candidates")
+        with self.store.transaction():
+            for candidate_id, request in requests_of(self.spec, space, candidate_ids).items():
+                row = space.rows[candidate_id]
+                key = f"{self.spec.id}/{candidate_id}"
+                document = {
+                    "_id": key,
+                    "campaign": self.spec.id,
+                    "candidate_id": candidate_id,
+                    "formula": space.table.formulas[row],
+                    "prototype": space.table.prototypes[space.table.prototype_index[row]].name,
+                    "round": round_number,
+                    "calculation_id": request.id,
+                }
+                candidates.replace_one({"_id": key}, document, upsert=True)
+
+    def _keep_labels(self, labels: Iterable[Label]) -> None:
+        collection = self.store.collection("labels")
+        with self.store.transaction():
+            for one in labels:
+                key = f"{self.spec.id}/{one.candidate_id}"
+                document = {"_id": key, "campaign": self.spec.id, **one.model_dump(mode="json")}
+                collection.replace_one({"_id": key}, document, upsert=True)
+        self.watcher.labelled(list(labels))
+
+    def _finish(
+        self,
+        space: Space,
+        references: References,
+        results: dict[str, CalculationResult],
+        selections: Sequence[Selection],
+        stopped: str,
+    ) -> Summary:
+        self.watcher.thinking("summary")
+        summary = summarise(self.spec, space, references, results, selections, stopped)
+        self._keep_labels(summary.labels)
+        self._update(
+            state="finished", stage="finished", stopped=stopped, summary=summary.model_dump(mode="json", exclude={"labels"})
+        )
+        return summary
+
+    def _launch_folder(self) -> Path:
+        folder = get_settings().launch_folder or (self.store.folder or Path("matscout-store")) / "launches"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the launch folder {folder} cannot be made: {error.strerror}") from None
+        return folder.absolute()
+
+
+def _file_hash(spec: CampaignSpec) -> str | None:
+    if spec.references.source == "computed":
+        return None
+    return hashlib.sha256(spec.references.path.read_bytes()).hexdigest()

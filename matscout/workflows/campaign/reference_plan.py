@@ -1,0 +1,283 @@
+"""References of the hull: which calculations they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import combinations
+from math import gcd
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matscout.db.documents import CalculationRequest, Geometry
+from matscout.errors import UserError
+from matscout.workflows.calculations.protocols import Protocol, get_protocol
+from matscout.workflows.campaign.reference_prototypes import (
+    BINARIES,
+    CATION_ROLE_B,
+    CLOSE_PACKED,
+    ELEMENTS,
+    MOLECULES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pymatgen.core import Structure
+    from pymatgen.entries.computed_entries import ComputedEntry
+
+    from matscout.db.candidates import CandidateTable
+    from matscout.workflows.campaign.spec import CampaignSpec, ComputedReferences, FileReferences
+
+Binary = tuple[str, str, int, int]
+"""Cation, anion, and how many of each in the reduced formula."""
+
+
+@dataclass(frozen=True)
+class ReferencePlan:
+    """What must be calculated before there is a hull.
+
+    Attributes
+    ----------
+    requests
+        Calculations, elements first.
+    description
+        One line for people: how many of what.
+    entries
+        Entries of the reference file; empty for computed references.
+    counts
+        The numbers of `description`, by name.
+    """
+
+    requests: tuple[CalculationRequest, ...]
+    description: str
+    entries: tuple[ComputedEntry, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def plan_references(
+    spec: CampaignSpec, table: CandidateTable, entries: Sequence[ComputedEntry] = ()
+) -> ReferencePlan:
+    """Say which calculations the hull's references need.
+
+    Parameters
+    ----------
+    spec, table
+        The campaign and its candidates.
+    entries
+        Entries of the reference file, when the campaign names one.
+
+    Raises
+    ------
+    UserError
+        More calculations are needed than the campaign allows, or the file lacks an element of the space.
+    """
+    protocol = get_protocol(spec.protocol)
+    if spec.references.source == "computed":
+        return _plan_computed(spec.references, protocol, table)
+    return _plan_file(spec.references, protocol, table, entries)
+
+
+def _plan_computed(options: ComputedReferences, protocol: Protocol, table: CandidateTable) -> ReferencePlan:
+    elements = elements_of(table)
+    binaries = charge_balanced_binaries(table.chemical_systems)
+    of_elements = [request for element in elements for request in _element_requests(element, protocol)]
+    tried = options.prototypes_per_stoichiometry
+    while True:
+        of_binaries = [r for binary in binaries for r in _binary_requests(binary, protocol, tried)]
+        total = len(of_elements) + len(of_binaries)
+        if total <= options.max_calculations:
+            break
+        tried -= 1
+        if tried == 0:
+            raise UserError(
+                f"the references of this space need {total} calculations with one prototype for each of "
+                f"{len(binaries)} binaries, more than the {options.max_calculations} allowed: name fewer elements"
+            )
+    counts = {
+        "elements": len(elements),
+        "element calculations": len(of_elements),
+        "binary stoichiometries": len(binaries),
+        "binary calculations": len(of_binaries),
+        "prototypes per stoichiometry": tried,
+    }
+    description = (
+        f"{len(elements)} elements and {len(binaries)} charge-balanced binaries, at most {tried} prototypes each: "
+        f"{total} calculations"
+    )
+    return ReferencePlan((*of_elements, *of_binaries), description, counts=counts)
+
+
+def elements_of(table: CandidateTable) -> list[str]:
+    """Return the elements that a table's candidates are made of, by atomic number."""
+    from pymatgen.core import Element
+
+    return [Element.from_Z(int(z)).symbol for z in np.unique(table.decoration) if z]
+
+
+def charge_balanced_binaries(chemical_systems: Iterable[str]) -> list[Binary]:
+    """Binaries of common oxidation states in the given chemical systems.
+
+    Parameters
+    ----------
+    chemical_systems
+        Element symbols joined by dashes, such as ``Cl-Cs-Pb``.
+
+    Returns
+    -------
+    Cation, anion and their numbers, sorted. The anion is the more electronegative of the two.
+
+    Examples
+    --------
+    >>> charge_balanced_binaries(["F-K-Mg"])
+    [('K', 'F', 1, 1), ('Mg', 'F', 1, 2)]
+    """
+    from matscout.workflows.enumeration.oxidation import common_oxidation_states
+
+    pairs = {pair for system in set(chemical_systems) for pair in combinations(system.split("-"), 2)}
+    found = set()
+    for pair in pairs:
+        cation, anion = sorted(pair, key=_electronegativity)
+        for positive in (s for s in common_oxidation_states(cation) if s > 0):
+            for negative in (-s for s in common_oxidation_states(anion) if s < 0):
+                common = gcd(positive, negative)
+                found.add((cation, anion, negative // common, positive // common))
+    return sorted(found)
+
+
+def _electronegativity(symbol: str) -> tuple[float, str]:
+    from ase.data import atomic_numbers
+    from pymatgen.core import Element
+
+    value = Element(symbol).X if atomic_numbers[symbol] not in {2, 10, 18} else np.inf
+    return float(value), symbol
+
+
+def _request(protocol: Protocol, subject: str, structure: Structure) -> CalculationRequest:
+    return CalculationRequest.of(
+        Geometry.from_structure(structure), protocol=protocol.name, protocol_id=protocol.id, subject=subject
+    )
+
+
+def _element_requests(element: str, protocol: Protocol) -> list[CalculationRequest]:
+    if element in MOLECULES:
+        return [_molecule_request(element, protocol)]
+    labels = dict.fromkeys((*ELEMENTS.get(element, ()), *CLOSE_PACKED))
+    return [_prototype_request(label, [element], protocol) for label in labels]
+
+
+def _molecule_request(element: str, protocol: Protocol) -> CalculationRequest:
+    """Ask for a diatomic molecule in a box: CHGNet's solid fcc oxygen lies electronvolts too high."""
+    box = float(protocol.settings["box_A"])
+    half = MOLECULES[element] / (2 * box)
+    geometry = Geometry(
+        lattice=((box, 0.0, 0.0), (0.0, box, 0.0), (0.0, 0.0, box)),
+        species=(element, element),
+        coords=((0.5 - half, 0.5, 0.5), (0.5 + half, 0.5, 0.5)),
+    )
+    return CalculationRequest.of(
+        geometry,
+        protocol=protocol.name,
+        protocol_id=protocol.id,
+        subject=f"reference:{element}:molecule",
+        kind="molecule",
+    )
+
+
+def _prototype_request(label: str, elements: Sequence[str], protocol: Protocol) -> CalculationRequest:
+    from matscout.workflows.enumeration import enumerate_candidates, get_prototype
+
+    prototype = get_prototype(label)
+    table = enumerate_candidates([prototype], {r: [e] for r, e in zip(prototype.roles, elements, strict=True)})
+    return _request(protocol, f"reference:{table.formulas[0]}:{label}", table.structure(0))
+
+
+def _binary_requests(binary: Binary, protocol: Protocol, tried: int) -> list[CalculationRequest]:
+    cation, anion, n_cation, n_anion = binary
+    few, many = sorted((n_cation, n_anion))
+    requests = []
+    for label in _binary_labels(few, many)[:tried]:
+        from matscout.workflows.enumeration import get_prototype
+
+        first, second = get_prototype(label).multiplicity
+        cation_first = (first < second) == (n_cation < n_anion) if few != many else label not in CATION_ROLE_B
+        requests.append(_prototype_request(label, (cation, anion) if cation_first else (anion, cation), protocol))
+    return requests
+
+
+@cache
+def _binary_labels(few: int, many: int) -> tuple[str, ...]:
+    """Prototypes of a stoichiometry: the named ones, else the library's smallest."""
+    if (few, many) in BINARIES:
+        return BINARIES[few, many]
+    from matscout.workflows.enumeration import prototype_library
+
+    fitting = []
+    for name, prototype in prototype_library().items():
+        counts = sorted(int(n) for n in prototype.multiplicity)
+        if len(counts) == 2 and counts[0] * many == counts[1] * few:
+            fitting.append((prototype.n_sites, name))
+    return tuple(name for _, name in sorted(fitting)[:8])
+
+
+def _plan_file(
+    options: FileReferences, protocol: Protocol, table: CandidateTable, entries: Sequence[ComputedEntry]
+) -> ReferencePlan:
+    from matscout.workflows.stability.entries import missing_elements, restrict
+
+    elements = elements_of(table)
+    missing = missing_elements(entries, elements)
+    if missing:
+        raise UserError(
+            f"{options.path} has no entry of the element{'s' * (len(missing) > 1)} {', '.join(missing)}, "
+            "which the hull needs"
+        )
+    inside = restrict(entries, elements)
+    if options.recompute:
+        return _plan_recompute(options, protocol, inside, elements)
+    from matscout.workflows.stability.schemes import calibration_sample, check_joinable, get_scheme
+
+    check_joinable(protocol.name, inside, get_scheme(options.correction))
+    sample = calibration_sample(inside, elements, options.error_sample)
+    requests = tuple(_entry_request(entry, protocol) for entry in sample)
+    description = f"{len(inside)} entries of {options.path.name}, {len(requests)} of them calculated to measure the error"
+    counts = {"entries": len(inside), "calculations": len(requests)}
+    return ReferencePlan(requests, description, tuple(inside), counts)
+
+
+def _entry_request(entry: ComputedEntry, protocol: Protocol) -> CalculationRequest:
+    return _request(protocol, f"reference:{entry.composition.reduced_formula}:{entry.entry_id}", entry.structure)
+
+
+def _plan_recompute(
+    options: FileReferences, protocol: Protocol, entries: Sequence[ComputedEntry], elements: Sequence[str]
+) -> ReferencePlan:
+    """Choose the entries near the file's own hull, nearest first, with molecules where elements are molecules."""
+    from matscout.workflows.stability.hull import Hull
+
+    hull = Hull.from_entries(entries)
+    distances = hull.e_above_hull([e.composition for e in entries], [e.energy_per_atom for e in entries])
+    near = [int(i) for i in np.argsort(distances, kind="stable") if distances[i] <= options.window]
+    crystals = [entries[i] for i in near if hasattr(entries[i], "structure") and not _is_molecule(entries[i])]
+    molecules = [_molecule_request(element, protocol) for element in elements if element in MOLECULES]
+    lacking = sorted(
+        {e.reduced_formula for e in (entries[i].composition for i in near)}
+        - {entry.composition.reduced_formula for entry in crystals}
+        - {entries[i].composition.reduced_formula for i in near if _is_molecule(entries[i])}
+    )
+    if lacking:
+        raise UserError(
+            f"{options.path} has no structure for {', '.join(lacking[:5])}: it cannot be calculated again. "
+            "Set recompute: false and name a correction scheme"
+        )
+    requests = (*molecules, *(_entry_request(entry, protocol) for entry in crystals))[: options.max_calculations]
+    description = (
+        f"{len(requests)} of {len(entries)} entries of {options.path.name} within {options.window:g} eV/atom of its hull, "
+        "calculated again"
+    )
+    return ReferencePlan(requests, description, tuple(entries), {"entries": len(entries), "calculations": len(requests)})
+
+
+def _is_molecule(entry: ComputedEntry) -> bool:
+    return entry.composition.is_element and entry.composition.elements[0].symbol in MOLECULES

@@ -1,0 +1,170 @@
+"""References of the hull: from results to phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matscout.errors import UserError
+from matscout.workflows.campaign.reference_plan import elements_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pymatgen.core import Structure
+
+    from matscout.db.candidates import CandidateTable
+    from matscout.db.documents import CalculationResult
+    from matscout.workflows.campaign.reference_plan import ReferencePlan
+    from matscout.workflows.campaign.spec import CampaignSpec, FileReferences
+
+
+@dataclass(frozen=True)
+class References:
+    """The phases of a hull that are not candidates.
+
+    Attributes
+    ----------
+    formulas, energies, ids
+        One phase each; absolute energies in eV/atom.
+    structures
+        Crystals of those phases that have one, by id: a candidate equal to one of them is known.
+    report
+        Where they come from, and the measured error of what they are compared with, eV/atom.
+    """
+
+    formulas: tuple[str, ...]
+    energies: tuple[float, ...]
+    ids: tuple[str, ...]
+    structures: dict[str, Structure]
+    report: dict[str, Any]
+
+
+def build_references(
+    spec: CampaignSpec,
+    table: CandidateTable,
+    plan: ReferencePlan,
+    results: Mapping[str, CalculationResult],
+) -> References:
+    """Turn calculated (or given) references into the phases of a hull.
+
+    Parameters
+    ----------
+    spec, table, plan
+        The campaign, its candidates and what `plan_references` asked for.
+    results
+        Results of the plan's calculations, by id; failed ones are left off the hull and counted.
+
+    Raises
+    ------
+    UserError
+        No calculation of an element finished: names it, and why.
+    """
+    options = spec.references
+    if options.source == "file" and not options.recompute:
+        return _given_references(options, plan, results)
+    finished = [(r, results[r.id]) for r in plan.requests if r.id in results and results[r.id].outcome == "finished"]
+    failed = [results[r.id] for r in plan.requests if r.id in results and results[r.id].outcome == "failed"]
+    _check_elements(elements_of(table), [result for _, result in finished], failed)
+    report = {
+        "source": plan.description,
+        "phases": len(finished),
+        "failed": len(failed),
+        "elements": element_errors([result for _, result in finished]),
+    }
+    return References(
+        formulas=tuple(result.formula for _, result in finished),
+        energies=tuple(_energy(result) for _, result in finished),
+        ids=tuple(request.subject.removeprefix("reference:") for request, _ in finished),
+        structures={
+            request.subject.removeprefix("reference:"): result.geometry.to_structure()
+            for request, result in finished
+            if result.geometry is not None and request.kind == "crystal"
+        },
+        report=report,
+    )
+
+
+def _energy(result: CalculationResult) -> float:
+    assert result.energy_per_atom is not None, "a finished calculation has an energy"
+    return result.energy_per_atom
+
+
+def _check_elements(
+    elements: Sequence[str], finished: Sequence[CalculationResult], failed: Sequence[CalculationResult]
+) -> None:
+    from pymatgen.core import Composition
+
+    have = {Composition(result.formula).chemical_system for result in finished}
+    for element in elements:
+        if element not in have:
+            causes = [f"{r.subject.split(':', 1)[1]}: {r.message}" for r in failed if Composition(r.formula).chemical_system == element]
+            raise UserError(
+                f"no reference of the element {element} could be calculated ({'; '.join(causes) or 'none was asked for'}): "
+                "leave it out of space.elements, or take references from a file"
+            )
+
+
+@cache
+def known_element_energies() -> dict[str, float]:
+    """Energies of the elements in the Materials Project, eV/atom (source in the data file)."""
+    import json
+
+    text = (files("matscout.workflows.calculations") / "mp_elements.json").read_text(encoding="utf-8")
+    energies: dict[str, float] = json.loads(text)["energies"]
+    return energies
+
+
+def element_errors(results: Sequence[CalculationResult]) -> dict[str, float]:
+    """Compare the lowest energy of each element with the Materials Project's.
+
+    Returns
+    -------
+    Calculated minus known energy, eV/atom, by element; elements without a known value are left out.
+    """
+    from pymatgen.core import Composition
+
+    lowest: dict[str, float] = {}
+    for result in results:
+        composition = Composition(result.formula)
+        if composition.is_element:
+            symbol = composition.chemical_system
+            lowest[symbol] = min(lowest.get(symbol, np.inf), _energy(result))
+    known = known_element_energies()
+    return {element: lowest[element] - known[element] for element in sorted(lowest) if element in known}
+
+
+def _given_references(
+    options: FileReferences, plan: ReferencePlan, results: Mapping[str, CalculationResult]
+) -> References:
+    from matscout.workflows.stability.schemes import measure_error
+
+    by_subject = {f"reference:{e.composition.reduced_formula}:{e.entry_id}": e for e in plan.entries}
+    pairs = [
+        (by_subject[request.subject].energy_per_atom, _energy(results[request.id]))
+        for request in plan.requests
+        if request.id in results and results[request.id].outcome == "finished"
+    ]
+    if not pairs:
+        raise UserError(
+            f"the error of {options.correction} could not be measured: none of the {len(plan.requests)} entries "
+            "calculated for it finished. See them with: matscout failures"
+        )
+    error = measure_error([given for given, _ in pairs], [calculated for _, calculated in pairs])
+    return References(
+        formulas=tuple(entry.composition.reduced_formula for entry in plan.entries),
+        energies=tuple(float(entry.energy_per_atom) for entry in plan.entries),
+        ids=tuple(str(entry.entry_id) for entry in plan.entries),
+        structures={str(e.entry_id): e.structure for e in plan.entries if hasattr(e, "structure")},
+        report={
+            "source": plan.description,
+            "phases": len(plan.entries),
+            "failed": len(plan.requests) - len(pairs),
+            "correction": options.correction,
+            "error": error.as_dict(),
+        },
+    )

@@ -1,0 +1,249 @@
+"""The description of a campaign: everything its result depends on, and nothing else.
+
+From a YAML file through `matscout.workflows.campaign.files.read_spec`, or from Python. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from matscout.db.documents import content_hash
+from matscout.errors import UserError, nearest
+
+
+def _known(word: str, known: Any, what: str) -> str:
+    if word not in known:
+        close = nearest(word, known)
+        raise UserError(f'unknown {what} "{word}".' + (f" Nearest: {close}." if close else ""))
+    return word
+
+
+def _element_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise UserError(f'YAML reads an unquoted No, Yes, On or Off as {value}: write nobelium as "No"')
+    return value
+
+
+def _element(symbol: str) -> str:
+    from pymatgen.core import Element
+
+    return _known(symbol, {element.name for element in Element if element.name not in {"D", "T"}}, "element")
+
+
+def _prototype(name: str) -> str:
+    from matscout.workflows.enumeration import select_prototypes
+
+    select_prototypes([name])
+    return name
+
+
+def _protocol(name: str) -> str:
+    from matscout.workflows.calculations import get_protocol
+
+    return get_protocol(name).name
+
+
+def _feature(name: str) -> str:
+    from matscout.featurizers import FEATURE_SETS
+
+    return _known(name, FEATURE_SETS, "feature set")
+
+
+def _surrogate(name: str) -> str:
+    from matscout.models import SURROGATES
+
+    return _known(name, SURROGATES, "surrogate")
+
+
+def _acquisition(name: str) -> str:
+    from matscout.models.acquisition import ACQUISITIONS
+
+    return _known(name, ACQUISITIONS, "acquisition")
+
+
+ElementSymbol = Annotated[str, BeforeValidator(_element_text), AfterValidator(_element)]
+PrototypeName = Annotated[str, AfterValidator(_prototype)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FilterSpec(_Part):
+    """A filter and its options. In YAML also just its name, or ``name: {option: value}``."""
+
+    name: str = Field(description="charge-neutrality, goldschmidt or max-sites")
+    options: dict[str, Any] = Field(default_factory=dict, description="Its options, such as minimum and maximum")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" not in value and len(value) == 1:
+            name, options = next(iter(value.items()))
+            return {"name": name, "options": options or {}}
+        return value
+
+    @model_validator(mode="after")
+    def _exists(self) -> FilterSpec:
+        from matscout.workflows.enumeration.filters import make_filter
+
+        make_filter(self.name, **self.options)
+        return self
+
+
+class SpaceSpec(_Part):
+    """The candidates: prototypes decorated with elements, then filtered."""
+
+    prototypes: tuple[PrototypeName, ...] = Field(
+        min_length=1, description="Prototype names, AFLOW labels, patterns such as AB3C_*, or all"
+    )
+    elements: dict[str, tuple[ElementSymbol, ...]] | tuple[ElementSymbol, ...] = Field(
+        description="Elements of each role of the prototypes, or one list for all roles"
+    )
+    filters: tuple[FilterSpec, ...] = Field(default=(), description="Filters, applied in this order")
+
+    @field_validator("prototypes", mode="before")
+    @classmethod
+    def _one_prototype(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class ComputedReferences(_Part):
+    """Elements and charge-balanced binaries of the chemical systems touched, calculated by the campaign's protocol."""
+
+    source: Literal["computed"] = "computed"
+    prototypes_per_stoichiometry: int = Field(default=8, ge=1, le=8, description="Named prototypes tried for each")
+    max_calculations: int = Field(
+        default=600, ge=1, le=600, description="Fewer prototypes are tried where more calculations would be needed"
+    )
+
+
+class FileReferences(_Part):
+    """Entries from a file: pymatgen entries as JSON, gzipped or not."""
+
+    source: Literal["file"]
+    path: Path = Field(description="Looked for beside the campaign file, then in the folder MATSCOUT_DATA")
+    recompute: bool = Field(
+        default=True, description="Calculate their structures again by the campaign's protocol: one protocol on the hull"
+    )
+    correction: str = Field(
+        default="none", description="Without recompute: the scheme that joins the two protocols, chgnet-as-mp2020"
+    )
+    window: float = Field(
+        default=0.1, ge=0, description="With recompute: only entries this near to the file's own hull, eV/atom"
+    )
+    max_calculations: int = Field(default=600, ge=1, le=600, description="With recompute: at most so many")
+    error_sample: int = Field(
+        default=24, ge=3, le=200, description="Without recompute: entries calculated to measure the scheme's error"
+    )
+
+    @field_validator("correction")
+    @classmethod
+    def _scheme(cls, value: str) -> str:
+        from matscout.workflows.stability.schemes import get_scheme
+
+        return get_scheme(value).name
+
+    @model_validator(mode="after")
+    def _joined(self) -> FileReferences:
+        if not self.recompute and self.correction == "none":
+            raise UserError(
+                "energies from a file and the campaign's own may not meet on one hull: "
+                "set recompute: true, or name the scheme that joins them (correction: chgnet-as-mp2020)"
+            )
+        if self.recompute and self.correction != "none":
+            raise UserError(f"correction: {self.correction} joins two protocols; with recompute: true there is only one")
+        return self
+
+
+class SurrogateSpec(_Part):
+    """The model that predicts distances before they are calculated."""
+
+    name: Annotated[str, AfterValidator(_surrogate)] = Field(default="xgboost", description="Kind of model")
+    features: tuple[Annotated[str, AfterValidator(_feature)], ...] = Field(
+        default=("magpie", "sites"), min_length=1, description="Feature sets of the unrelaxed candidate"
+    )
+    target: Literal["hull-distance", "formation-energy"] = Field(
+        default="hull-distance", description="What it learns: the distance to the references' hull, or the energy itself"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the model")
+
+    @model_validator(mode="after")
+    def _options_exist(self) -> SurrogateSpec:
+        from matscout.models import make_surrogate
+
+        make_surrogate(self.name, **self.options)
+        return self
+
+
+class AcquisitionSpec(_Part):
+    """The rule that chooses what to calculate next."""
+
+    name: Annotated[str, AfterValidator(_acquisition)] = Field(default="probability", description="Rule")
+    threshold: float = Field(default=0.025, ge=0, le=1, description="On or near the hull means at most this, eV/atom")
+
+
+class BudgetSpec(_Part):
+    """How much may be calculated; references are counted apart."""
+
+    calculations: int = Field(gt=0, description="Candidates to calculate in all")
+    first_batch: int = Field(default=20, gt=0, description="Of these, chosen for diversity before anything is known")
+    batch: int = Field(default=10, gt=0, description="Candidates of each later round")
+
+
+class StopSpec(_Part):
+    """When to stop before the budget is gone."""
+
+    barren_rounds: int | None = Field(default=None, gt=0, description="After so many rounds that found nothing")
+    expected_left: float | None = Field(
+        default=None, gt=0, description="Once fewer stable candidates than this are expected among those not calculated"
+    )
+
+
+class CampaignSpec(_Part):
+    """A search space, a protocol, references, a surrogate, an acquisition and a budget.
+
+    Examples
+    --------
+    >>> spec = CampaignSpec(
+    ...     name="fluorides",
+    ...     space={"prototypes": ["cubic-perovskite"], "elements": {"A": ["K", "Rb"], "B": ["Mg"], "X": ["F"]}},
+    ...     budget={"calculations": 2},
+    ... )
+    >>> spec.protocol, spec.references.source
+    ('chgnet-relax', 'computed')
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Letters, digits, dot, dash, underscore")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of every random choice")
+    space: SpaceSpec
+    protocol: Annotated[str, AfterValidator(_protocol)] = Field(
+        default="chgnet-relax", description="How candidates are calculated"
+    )
+    references: Annotated[ComputedReferences | FileReferences, Field(discriminator="source")] = Field(
+        default_factory=ComputedReferences, description="What the hull is made of beside the candidates"
+    )
+    surrogate: SurrogateSpec = Field(default_factory=SurrogateSpec)
+    acquisition: AcquisitionSpec = Field(default_factory=AcquisitionSpec)
+    budget: BudgetSpec
+    stop: StopSpec = Field(default_factory=StopSpec)
+    store: str | None = Field(
+        default=None, description="Results store, relative to the campaign file; MATSCOUT_STORE or ./matscout-store if none"
+    )
+
+    @property
+    def id(self) -> str:
+        """Name and content hash.
+
+        The total budget, the stop rules and the places of files are left out of the hash: they say how far to go and
+        where things lie, not what to search, so a campaign whose budget is raised goes on.
+        """
+        content = self.model_dump(mode="json", exclude={"stop", "store"})
+        del content["budget"]["calculations"]
+        content["references"].pop("path", None)
+        return f"{self.name}-{content_hash(content, 8)}"

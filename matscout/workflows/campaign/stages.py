@@ -1,0 +1,331 @@
+"""The stages of a campaign: plain functions, documents in and documents out, that open no store.
+
+The jobflow Flow of `ScreeningMaker` and the loop of `Campaign` call the same ones. A round looks so::
+
+    space = enumerate_space(spec)
+    plan = plan_references(spec, space.table, entries)          # once
+    references = build_references(spec, space.table, plan, {id: calculate(request)})
+    selection = select(spec, space, references, results, round)  # results: by candidate id
+    results |= {candidate: calculate(request)}                  # requests_of(spec, space, selection)
+    labels = label(spec, space, references, results, selections)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matscout.db.documents import CalculationRequest, CandidatePrediction, Geometry, Selection
+from matscout.workflows.calculations.protocols import get_protocol
+from matscout.workflows.stability.hull import Hull
+from matscout.workflows.stability.probability import probability_stable_now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from pymatgen.entries.computed_entries import ComputedEntry
+
+    from matscout.db.candidates import CandidateTable
+    from matscout.db.documents import CalculationResult
+    from matscout.featurizers import FeatureMatrix
+    from matscout.workflows.campaign.references import References
+    from matscout.workflows.campaign.spec import CampaignSpec
+
+LEAST_TO_LEARN_FROM = 8
+"""Finished calculations below which a surrogate is not fitted and candidates are chosen for diversity."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The candidates of a campaign, and what is known of them before any calculation."""
+
+    table: CandidateTable
+    feature_names: tuple[str, ...]
+
+    @cached_property
+    def features(self) -> FeatureMatrix:
+        """Features of the unrelaxed candidates, shape (n, n_features); made when first asked for."""
+        from matscout.featurizers import featurize_candidates
+
+        return featurize_candidates(self.table, list(self.feature_names))
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Row of each candidate id."""
+        return {candidate_id: row for row, candidate_id in enumerate(self.table.ids)}
+
+    @cached_property
+    def amounts(self) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Amounts of the elements in each candidate's formula, and the elements."""
+        return self.table.amounts()
+
+    def compositions(self, rows: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Amounts of some rows, as a hull takes them."""
+        amounts, elements = self.amounts
+        return amounts[np.asarray(rows, dtype=np.int64)], elements
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the surrogate and the hull say of every candidate at one moment.
+
+    Attributes
+    ----------
+    mean, std
+        Predicted energy, absolute, eV/atom, shape (n,).
+    hull_energy
+        Energy of the hull at each composition, absolute, eV/atom, shape (n,).
+    probability
+        P(stable, now), shape (n,).
+    model
+        Surrogate, options, features and calibration report, for the record.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    hull_energy: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    model: dict[str, Any]
+    hull_version: str
+
+
+def enumerate_space(spec: CampaignSpec) -> Space:
+    """Decorate the prototypes and filter the candidates.
+
+    The last few spaces are kept, so that the jobs of one process enumerate and featurize once.
+    """
+    return _enumerate(spec.space.model_dump_json(), spec.surrogate.features)
+
+
+@lru_cache(maxsize=4)
+def _enumerate(space_json: str, features: tuple[str, ...]) -> Space:
+    from matscout.workflows.campaign.spec import SpaceSpec
+    from matscout.workflows.enumeration import enumerate_candidates
+    from matscout.workflows.enumeration.filters import make_filter
+
+    space = SpaceSpec.model_validate_json(space_json)
+    filters = [make_filter(f.name, **f.options) for f in space.filters]
+    elements = (
+        {role: list(symbols) for role, symbols in space.elements.items()}
+        if isinstance(space.elements, dict)
+        else list(space.elements)
+    )
+    return Space(enumerate_candidates(list(space.prototypes), elements, filters), features)
+
+
+def read_reference_entries(spec: CampaignSpec) -> list[ComputedEntry]:
+    """Read the entries of the campaign's reference file; none when references are computed."""
+    if spec.references.source == "computed":
+        return []
+    from matscout.workflows.stability.entries import read_entries
+
+    return list(read_entries(spec.references.path))
+
+
+def reference_hull(references: References) -> Hull:
+    """Build the hull of the references alone."""
+    return Hull(references.formulas, references.energies, references.ids)
+
+
+def present_hull(space: Space, references: References, results: Mapping[str, CalculationResult]) -> Hull:
+    """Build the hull as it stands: references and every candidate that was calculated."""
+    hull = reference_hull(references)
+    ids, energies = _finished(results)
+    if ids:
+        hull.add(space.compositions([space.rows[i] for i in ids]), energies, [f"candidate:{i}" for i in ids])
+    return hull
+
+
+def _finished(results: Mapping[str, CalculationResult]) -> tuple[list[str], list[float]]:
+    """Candidates with an energy, in an order that does not depend on when they arrived."""
+    ids = sorted(i for i, result in results.items() if result.outcome == "finished")
+    energies = [results[i].energy_per_atom for i in ids]
+    return ids, [float(e) for e in energies if e is not None]
+
+
+def look_ahead(
+    spec: CampaignSpec, space: Space, references: References, results: Mapping[str, CalculationResult]
+) -> Outlook | None:
+    """Fit the surrogate on what was calculated and predict every candidate.
+
+    Parameters
+    ----------
+    results
+        Results of candidates, by candidate id; failed ones are not learned from.
+
+    Returns
+    -------
+    The outlook, or None while there are fewer than `LEAST_TO_LEARN_FROM` finished calculations.
+    """
+    from matscout.models import make_surrogate
+
+    ids, energies = _finished(results)
+    if len(ids) < LEAST_TO_LEARN_FROM:
+        return None
+    everything = space.compositions(np.arange(len(space.table)))
+    baseline = _baseline(spec, references, everything)
+    rows = np.array([space.rows[i] for i in ids])
+    systems = space.table.chemical_systems
+    surrogate = make_surrogate(spec.surrogate.name, seed=spec.seed, **spec.surrogate.options)
+    features = space.features.values
+    surrogate.fit(features[rows], np.array(energies) - baseline[rows], groups=[systems[row] for row in rows])
+    prediction = surrogate.predict(features)
+    hull = present_hull(space, references, results)
+    hull_energy = hull.hull_energy(everything)
+    mean = prediction.mean + baseline
+    return Outlook(
+        mean=mean,
+        std=prediction.std,
+        hull_energy=hull_energy,
+        probability=probability_stable_now(mean, prediction.std, hull_energy, spec.acquisition.threshold),
+        model={
+            "surrogate": spec.surrogate.name,
+            "target": spec.surrogate.target,
+            "options": dict(spec.surrogate.options),
+            "features": list(spec.surrogate.features),
+            "n_features": len(space.features.names),
+            "calibration": surrogate.calibration.as_dict(),
+        },
+        hull_version=hull.version,
+    )
+
+
+def _baseline(
+    spec: CampaignSpec, references: References, compositions: tuple[NDArray[np.float64], tuple[str, ...]]
+) -> NDArray[np.float64]:
+    """Energy that the surrogate's target is counted from, eV/atom.
+
+    The references' hull is known at every composition before a candidate is calculated, and holds most of the energy:
+    what is left to learn is the distance to it.
+    """
+    hull = reference_hull(references)
+    if spec.surrogate.target == "hull-distance":
+        return hull.hull_energy(compositions)
+    return -hull.formation_energy(compositions, np.zeros(len(compositions[0])))
+
+
+def select(
+    spec: CampaignSpec,
+    space: Space,
+    references: References,
+    results: Mapping[str, CalculationResult],
+    round_number: int,
+) -> Selection:
+    """Choose the candidates of a round.
+
+    The first batch is spread over feature space; later ones follow the acquisition. The same spec, seed, versions and
+    results choose the same candidates, in whatever order the results arrived.
+
+    Parameters
+    ----------
+    results
+        Results of every candidate chosen so far, by candidate id, failed ones included.
+    round_number
+        0 for the first batch.
+    """
+    done = np.zeros(len(space.table), dtype=bool)
+    done[[space.rows[i] for i in results]] = True
+    wanted = spec.budget.first_batch if round_number == 0 else spec.budget.batch
+    size = min(wanted, spec.budget.calculations - len(results), int((~done).sum()))
+    outlook = look_ahead(spec, space, references, results) if round_number else None
+    if outlook is None:
+        return _select_diverse(spec, space, done, size, round_number)
+    score = _acquire(spec, outlook, results, space, round_number)
+    score[done] = -np.inf
+    # Rows come in a fixed order, so a stable sort makes ties fall the same way every time.
+    chosen = np.argsort(-score, kind="stable")[:size]
+    left = ~done
+    left[chosen] = False
+    return Selection(
+        round=round_number,
+        reason=f"{spec.acquisition.name} by {spec.surrogate.name} on {', '.join(spec.surrogate.features)}",
+        chosen=tuple(_prediction(space, int(row), rank, outlook, score) for rank, row in enumerate(chosen, 1)),
+        model=outlook.model,
+        expected_stable_left=float(outlook.probability[left].sum()),
+        hull_version=outlook.hull_version,
+        n_train=len(_finished(results)[0]),
+    )
+
+
+def _select_diverse(
+    spec: CampaignSpec, space: Space, done: NDArray[np.bool_], size: int, round_number: int
+) -> Selection:
+    from matscout.models.diversity import farthest_points
+
+    chosen = farthest_points(space.features.values, size, seed=spec.seed, chosen=np.flatnonzero(done))
+    return Selection(
+        round=round_number,
+        reason=f"diversity: farthest points in {', '.join(spec.surrogate.features)}",
+        chosen=tuple(_prediction(space, int(row), rank) for rank, row in enumerate(chosen, 1)),
+    )
+
+
+def _acquire(
+    spec: CampaignSpec,
+    outlook: Outlook,
+    results: Mapping[str, CalculationResult],
+    space: Space,
+    round_number: int,
+) -> NDArray[np.float64]:
+    """Score every candidate by its distance to the hull as it stands, eV/atom."""
+    from matscout.models.acquisition import get_acquisition
+
+    ids, energies = _finished(results)
+    rows = [space.rows[i] for i in ids]
+    rng = np.random.default_rng([spec.seed, round_number])
+    return get_acquisition(spec.acquisition.name)(
+        outlook.mean - outlook.hull_energy,
+        outlook.std,
+        threshold=spec.acquisition.threshold,
+        best=float((np.array(energies) - outlook.hull_energy[rows]).min()),
+        rng=rng,
+    )
+
+
+def _prediction(
+    space: Space,
+    row: int,
+    rank: int,
+    outlook: Outlook | None = None,
+    score: NDArray[np.float64] | None = None,
+) -> CandidatePrediction:
+    table = space.table
+    identity: dict[str, Any] = {
+        "candidate_id": table.ids[row],
+        "formula": table.formulas[row],
+        "prototype": table.prototypes[table.prototype_index[row]].name,
+        "rank": rank,
+    }
+    if outlook is None or score is None:
+        return CandidatePrediction(**identity)
+    return CandidatePrediction(
+        **identity,
+        mean=float(outlook.mean[row]),
+        std=float(outlook.std[row]),
+        hull_energy=float(outlook.hull_energy[row]),
+        probability=float(outlook.probability[row]),
+        score=float(score[row]),
+    )
+
+
+def requests_of(spec: CampaignSpec, space: Space, candidate_ids: Sequence[str]) -> dict[str, CalculationRequest]:
+    """Make the calculations of candidates, at their predicted volume.
+
+    Returns
+    -------
+    Request by candidate id, in the order given.
+    """
+    protocol = get_protocol(spec.protocol)
+    return {
+        candidate_id: CalculationRequest.of(
+            Geometry.from_structure(space.table.structure(space.rows[candidate_id])),
+            protocol=protocol.name,
+            protocol_id=protocol.id,
+            subject=f"candidate:{candidate_id}",
+        )
+        for candidate_id in candidate_ids
+    }

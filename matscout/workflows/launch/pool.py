@@ -1,0 +1,148 @@
+"""Worker processes on this machine, each with one calculator and one core."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from typing import IO
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a launch folder handed to a worker."""
+
+    folder: Path
+    outcome: Literal["done", "refused", "died", "timeout"]
+    message: str | None = None
+
+
+class _Worker:
+    def __init__(self, log: IO[bytes]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "matscout.workflows.launch.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=os.environ | _ONE_THREAD,
+            start_new_session=True,  # Ctrl-C is for the controller, which lets running calculations end
+        )
+        self.folder: Path | None = None
+        self.deadline = float("inf")
+
+    def submit(self, folder: Path, seconds: float) -> None:
+        assert self.process.stdin is not None
+        self.folder, self.deadline = folder, time.monotonic() + seconds
+        try:
+            self.process.stdin.write(f"{folder}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died while idle: its closed output reports that on the next wait
+
+    def end(self, *, kill: bool) -> None:
+        if kill:
+            self.process.kill()
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+class WorkerPool:
+    """A fixed number of worker processes; a context manager that ends them.
+
+    Parameters
+    ----------
+    n_workers
+        Processes, each for one calculation at a time on one core.
+    log
+        File that takes what workers and their codes print.
+    time_limit
+        Wall time after which a calculation's worker is killed, s.
+    """
+
+    def __init__(self, n_workers: int, log: Path, *, time_limit: float) -> None:
+        self.n_workers = n_workers
+        self.time_limit = time_limit
+        self._log_path = log
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        self._log = self._log_path.open("ab")
+        self._selector = selectors.DefaultSelector()
+        for _ in range(self.n_workers):
+            self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.end(kill=worker.folder is not None)
+        self._workers.clear()
+        self._selector.close()
+        self._log.close()
+
+    @property
+    def idle(self) -> int:
+        """Number of workers without a calculation."""
+        return sum(worker.folder is None for worker in self._workers)
+
+    @property
+    def busy(self) -> int:
+        """Number of workers with a calculation."""
+        return len(self._workers) - self.idle
+
+    def submit(self, folder: Path) -> None:
+        """Hand a prepared launch folder to an idle worker."""
+        worker = next(worker for worker in self._workers if worker.folder is None)
+        worker.submit(folder, self.time_limit)
+
+    def wait(self, seconds: float) -> list[Answer]:
+        """Return the answers that come within `seconds`; as soon as there is one."""
+        answers = [self._answer(key.data) for key, _ in self._selector.select(seconds)]
+        late = [worker for worker in self._workers if worker.folder and time.monotonic() > worker.deadline]
+        answers += [self._replace(worker, "timeout", f"longer than {self.time_limit:g} s") for worker in late]
+        return [answer for answer in answers if answer is not None]
+
+    def _start(self) -> None:
+        worker = _Worker(self._log)
+        self._workers.append(worker)
+        assert worker.process.stdout is not None
+        self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+
+    def _answer(self, worker: _Worker) -> Answer | None:
+        assert worker.process.stdout is not None
+        line = worker.process.stdout.readline()
+        if not line.endswith(b"\n"):
+            return self._replace(worker, "died", None)
+        answer = json.loads(line)
+        worker.folder, worker.deadline = None, float("inf")
+        return Answer(Path(answer["folder"]), "refused" if answer["error"] else "done", answer["error"])
+
+    def _replace(self, worker: _Worker, outcome: Literal["died", "timeout"], message: str | None) -> Answer | None:
+        """End a worker that is dead or too late, start another, and report what it was at."""
+        self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]  # opened with PIPE
+        self._workers.remove(worker)
+        worker.end(kill=True)
+        self._start()
+        if worker.folder is None:
+            return None
+        code = worker.process.returncode
+        return Answer(worker.folder, outcome, message or f"the worker ended with {_exit_words(code)}")
+
+
+def _exit_words(code: int) -> str:
+    return f"signal {-code}" + (" (often: out of memory)" if code == -9 else "") if code < 0 else f"exit code {code}"
