@@ -1,6 +1,6 @@
 """One place for settings that belong to a machine or a person, not to a campaign.
 
-Each is read from the environment as ``MATSCOUT_<NAME>``; what a campaign's result depends on stands in its file instead.
+Each is read from the environment as ``MATSCOUT_<NAME>``. What a campaign's result depends on stands in its file.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,9 @@ def find_campaign_file(file: Path | None) -> Path:
 
 
 def _campaign_files() -> list[Path]:
-    return sorted(path for pattern in ("*.yaml", "*.yml") for path in Path.cwd().glob(pattern))
+    """YAML files of this folder that describe a search space: others, such as a tool's settings, are no campaigns."""
+    found = [path for pattern in ("*.yaml", "*.yml") for path in Path.cwd().glob(pattern) if path.is_file()]
+    return sorted(path for path in found if re.search(r"^space:", path.read_text("utf-8", "replace"), re.MULTILINE))
 
 
 def load_campaign(file: Path | None, references: Path | None = None) -> tuple[Path, CampaignSpec]:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from matscout.cli.output import console, duration
+from matscout.workflows.campaign.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.stages import Space
 
 
-class RunDisplay:
-    """Shows a campaign's progress; a `Watcher`, and a context manager around the run.
+class RunDisplay(Watcher):
+    """Shows a campaign's progress; a context manager around the run.
 
     Parameters
     ----------
@@ -75,7 +76,9 @@ class RunDisplay:
 
     def recovered(self, taken: int, interrupted: int) -> None:
         """Show what an earlier run had left."""
-        self.say(f"an earlier run was cut off: {taken} finished results taken in, {interrupted} calculations start again")
+        self.say(
+            f"an earlier run was cut off: {taken} finished results taken in, {interrupted} calculations start again"
+        )
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Begin a group of calculations."""
@@ -115,7 +118,8 @@ class RunDisplay:
     def _note(self) -> str:
         parts = [f"{self._failed} failed"] if self._failed else []
         if self._name.startswith("round"):
-            parts.append(f"{min(self._calculated + self._new, self.spec.budget.calculations)} of {self.spec.budget.calculations} in all")
+            budget = self.spec.budget.calculations
+            parts.append(f"{min(self._calculated + self._new, budget)} of {budget} in all")
         parts += [self._best] if self._best else []
         if self._new and self._done < self._total:
             left = (time.monotonic() - self._begun) / self._new * (self._total - self._done)

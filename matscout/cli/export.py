@@ -55,7 +55,14 @@ def results_frame(store: Store, campaign_id: str) -> pd.DataFrame:
         row["found"] = is_found(x)
         row |= {
             key: result[key]
-            for key in ("energy_per_atom", "final_volume", "space_group_before", "space_group_after", "n_steps", "seconds")
+            for key in (
+                "energy_per_atom",
+                "final_volume",
+                "space_group_before",
+                "space_group_after",
+                "n_steps",
+                "seconds",
+            )
         }
         rows.append(row)
     return pd.DataFrame(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,19 +20,15 @@ def write_template(name: str, *, force: bool) -> None:
     UserError
         The name cannot be a campaign's, or the file is there already.
     """
-    from pydantic import ValidationError
-
-    from matscout.workflows.campaign.spec import CampaignSpec
+    from matscout.workflows.campaign.spec import CAMPAIGN_NAME
 
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
         path = path.with_name(f"{path.name}.yaml")
-    try:
-        CampaignSpec.__pydantic_validator__.validate_assignment(CampaignSpec.model_construct(), "name", path.stem)
-    except ValidationError:
+    if not re.fullmatch(CAMPAIGN_NAME, path.stem):
         raise UserError(
             f'"{path.stem}" cannot be a campaign\'s name: letters, digits, dots, dashes and underscores only'
-        ) from None
+        )
     if path.exists() and not force:
         raise UserError(f"{path} is there already: choose another name, or replace it with --force")
     if not path.parent.is_dir():

@@ -12,6 +12,7 @@ from matscout.cli.output import print_json, print_table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matscout.db.prototypes import Prototype
     from matscout.db.store import Store
 
 
@@ -19,7 +20,9 @@ def show_status(file: Path | None, store: str | None, *, as_json: bool) -> None:
     """List the campaigns of a store, or one, with how far they are."""
     with open_for_reading(file, store) as (opened, campaign_id):
         wanted = {"_id": the_campaign(opened, campaign_id)["_id"]} if file is not None else {}
-        rows = [_progress(opened, document) for document in opened.collection("campaigns").find(wanted).sort("created", 1)]
+        rows = [
+            _progress(opened, document) for document in opened.collection("campaigns").find(wanted).sort("created", 1)
+        ]
         where = opened.display_uri
     if as_json:
         print_json(rows)
@@ -117,7 +120,9 @@ def show_failures(file: Path | None, store: str | None, *, as_json: bool) -> Non
         print_json(rows)
     elif rows:
         keys = ("calculation_id", "subject", "formula", "cause", "message")
-        print_table(("calculation", "of", "formula", "cause", "message"), [[str(row[key]) for key in keys] for row in rows])
+        print_table(
+            ("calculation", "of", "formula", "cause", "message"), [[str(row[key]) for key in keys] for row in rows]
+        )
     else:
         echo("no calculation failed")
 
@@ -132,28 +137,26 @@ def show_prototypes(search: str, *, as_json: bool) -> None:
     """List prototypes by name, label or mineral."""
     from matscout.workflows.enumeration import find_prototypes
 
-    rows = [
-        {
-            "name": prototype.name,
-            "label": prototype.label,
-            "roles": list(prototype.roles),
-            "sites": prototype.n_sites,
-            "space_group": prototype.space_group,
-            "description": prototype.description,
-            "source": prototype.source,
-        }
-        for prototype in find_prototypes(search)
-    ]
+    found = find_prototypes(search)
     if as_json:
-        print_json(rows)
-    elif rows:
-        cells = [
-            [row["name"], " ".join(row["roles"]), str(row["sites"]), str(row["space_group"]), row["description"]]
-            for row in rows
-        ]
+        print_json([_prototype(prototype) for prototype in found])
+    elif found:
+        cells = [[p.name, " ".join(p.roles), str(p.n_sites), str(p.space_group), p.description] for p in found]
         print_table(("name", "roles", "sites", "space group", "description"), cells, right=(2, 3))
     else:
         echo(f'no prototype matches "{search}"')
+
+
+def _prototype(prototype: Prototype) -> dict[str, Any]:
+    return {
+        "name": prototype.name,
+        "label": prototype.label,
+        "roles": list(prototype.roles),
+        "sites": prototype.n_sites,
+        "space_group": prototype.space_group,
+        "description": prototype.description,
+        "source": prototype.source,
+    }
 
 
 def show_protocols(*, as_json: bool) -> None:

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 def found_sentence(found: Found, threshold: float) -> str:
     """Say how many were found, beside what random choice finds and what was possible."""
-    counted = f"{found.n_stable:.0f} in the space" if found.exact else f"about {found.n_stable:.0f} expected in the space"
-    head = f"found {found.n_found} within {mev(threshold)} meV/atom of the hull with {found.n_calculated} calculations"
+    counted = (
+        f"{found.n_stable:.0f} in the space" if found.exact else f"about {found.n_stable:.0f} expected in the space"
+    )
+    near = f"within {mev(threshold)} meV/atom of the hull"
+    head = f"found {found.n_found} {near} with {found.n_calculated} calculations"
     if found.enrichment is None or found.ceiling is None:
         return f"{head}; {counted}, so that there is nothing to compare with"
     how = "true" if found.exact else "estimated"
     return (
         f"{head}: {found.enrichment:.1f} times random ({found.random_mean:.1f} expected, "
-        f"90 % band {found.random_low:.0f} to {found.random_high:.0f}; at most {found.ceiling:.1f} times was possible)\n"
+        f"90 % band {found.random_low:.0f} to {found.random_high:.0f}; "
+        f"at most {found.ceiling:.1f} times was possible)\n"
         f"of {found.n_candidates} candidates {counted} are as near ({how})"
         + ("" if found.exact else ": calibrated P(stable) of those not calculated; --exhaustive counts them")
     )
@@ -94,7 +98,7 @@ def reference_sentences(report: dict[str, Any]) -> list[str]:
     if report.get("error"):
         error = report["error"]
         lines.append(
-            f"{report['correction']}: {error['n']} entries calculated again differ by {mev(error['mae'])} meV/atom on average "
-            f"(mean {1000 * error['mean']:+.0f}, largest {1000 * error['max']:.0f})"
+            f"{report['correction']}: {error['n']} entries calculated again differ by {mev(error['mae'])} meV/atom "
+            f"on average (mean {1000 * error['mean']:+.0f}, largest {1000 * error['max']:.0f})"
         )
     return lines

@@ -54,9 +54,7 @@ def _find(candidate: str, space: Space, spec: CampaignSpec) -> int:
     rows = [row for row in range(len(ids)) if formulas[row] == formula or ids[row].startswith(candidate)]
     if not rows:
         close = nearest(candidate, set(formulas))
-        raise UserError(
-            f"no candidate {candidate} in campaign {spec.name}." + (f" Nearest: {close}." if close else "")
-        )
+        raise UserError(f"no candidate {candidate} in campaign {spec.name}." + (f" Nearest: {close}." if close else ""))
     if len(rows) > 1:
         listed = ", ".join(f"{ids[row][:8]} ({_decoration(space, row)})" for row in rows[:8])
         raise UserError(f"{len(rows)} candidates are {candidate}: name one by its id: {listed}")
@@ -126,7 +124,7 @@ def _lines(story: dict[str, Any]) -> list[str]:
         f"{story['formula']}   candidate {story['candidate_id']} of campaign {story['campaign']}",
         f"prototype    {story['decoration']} ({story['prototype_label']}; {story['prototype_source']})",
         f"input        predicted volume {story['predicted_volume']:.2f} Å³/atom{columns}",
-        f"features     {story['features']['n_features']} of {', '.join(story['features']['sets'])}, before any relaxation",
+        f"features     {story['features']['n_features']} of {', '.join(story['features']['sets'])}, before relaxation",
     ]
     lines += _lines_of_choice(story["selection"])
     lines += _lines_of_calculation(story)
@@ -139,15 +137,21 @@ def _lines_of_choice(selection: dict[str, Any] | None) -> list[str]:
     if selection is None:
         return ["chosen       never: other candidates came first, or it came in with --exhaustive"]
     prediction = CandidatePrediction.model_validate(selection["prediction"])
-    lines = [f"chosen       round {selection['round']}, place {prediction.rank} of {selection['of']}: {selection['reason']}"]
+    lines = [
+        f"chosen       round {selection['round']}, place {prediction.rank} of {selection['of']}: {selection['reason']}"
+    ]
     if prediction.mean is not None and prediction.std is not None and prediction.hull_energy is not None:
         distance = prediction.mean - prediction.hull_energy
         report = selection["model"]["calibration"]
         lines += [
-            f"prediction   {distance:+.3f} ± {prediction.std:.3f} eV/atom from the hull as it stood, "
-            f"P(stable) {prediction.probability:.2f}",
-            f"             learned from {selection['n_train']} calculations; error in cross-validation "
-            f"{report['mae']:.3f} eV/atom",
+            (
+                f"prediction   {distance:+.3f} ± {prediction.std:.3f} eV/atom from the hull as it stood, "
+                f"P(stable) {prediction.probability:.2f}"
+            ),
+            (
+                f"             learned from {selection['n_train']} calculations; error in cross-validation "
+                f"{report['mae']:.3f} eV/atom"
+            ),
         ]
     return lines
 
@@ -163,8 +167,10 @@ def _lines_of_calculation(story: dict[str, Any]) -> list[str]:
     kept = {True: "prototype kept", False: "relaxed into another prototype", None: "prototype not compared"}
     return [
         f"calculation  {result['energy_per_atom']:.4f} eV/atom after {result['n_steps']} steps ({how})",
-        f"             {result['final_volume']:.2f} Å³/atom, space group {result['space_group_before']} -> "
-        f"{result['space_group_after']}, {kept[result['prototype_kept']]}",
+        (
+            f"             {result['final_volume']:.2f} Å³/atom, space group {result['space_group_before']} -> "
+            f"{result['space_group_after']}, {kept[result['prototype_kept']]}"
+        ),
     ]
 
 
@@ -173,8 +179,10 @@ def _lines_of_label(label: Label) -> list[str]:
 
     competitors = ", ".join(f"{n} of {k} element{'s' * (k != '1')}" for k, n in label.competitors.items())
     lines = [
-        f"hull         {label.e_above_hull:.3f} eV/atom above, decomposition energy {label.decomposition_energy:+.3f}, "
-        f"formation energy {label.formation_energy:.3f} eV/atom",
+        (
+            f"hull         {label.e_above_hull:.3f} eV/atom above, decomposition energy "
+            f"{label.decomposition_energy:+.3f}, formation energy {label.formation_energy:.3f} eV/atom"
+        ),
         f"             decomposes to {products(label)}",
         f"             hull {label.hull_version}, competitors: {competitors}; correction {label.correction}",
     ]

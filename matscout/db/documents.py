@@ -81,34 +81,18 @@ class Geometry(Document):
 class CalculationRequest(Document):
     """One calculation to be done: its id is a hash of what is asked, so the same question has the same id for ever."""
 
-    id: str = Field(description="Content hash of protocol, kind and geometry")
+    id: str = Field(description="Content hash of protocol and geometry")
     protocol: str = Field(description="Name of the protocol")
     protocol_id: str = Field(description="Content hash of all settings of the protocol")
-    kind: Literal["crystal", "molecule"] = Field(
-        default="crystal", description="A molecule in a box keeps its geometry; a crystal is treated as the protocol says"
-    )
     geometry: Geometry = Field(description="The input geometry")
     subject: str = Field(description="What it is for: candidate:ID or reference:NAME; not part of the id")
 
     @classmethod
-    def of(
-        cls,
-        geometry: Geometry,
-        *,
-        protocol: str,
-        protocol_id: str,
-        subject: str,
-        kind: Literal["crystal", "molecule"] = "crystal",
-    ) -> CalculationRequest:
+    def of(cls, geometry: Geometry, *, protocol: str, protocol_id: str, subject: str) -> CalculationRequest:
         """Make the request and its id."""
-        identity = {"protocol": protocol_id, "kind": kind, "geometry": geometry.rounded()}
+        identity = {"protocol": protocol_id, "geometry": geometry.rounded()}
         return cls(
-            id=content_hash(identity),
-            protocol=protocol,
-            protocol_id=protocol_id,
-            kind=kind,
-            geometry=geometry,
-            subject=subject,
+            id=content_hash(identity), protocol=protocol, protocol_id=protocol_id, geometry=geometry, subject=subject
         )
 
 
@@ -142,7 +126,9 @@ class CalculationResult(Document):
     final_volume: float | None = Field(default=None, description="Volume of the final cell, Å³/atom")
     max_force: float | None = Field(default=None, description="Largest final force on an atom, eV/Å")
     n_steps: int = Field(default=0, description="Ionic steps taken")
-    prototype_kept: bool | None = Field(default=None, description="Whether the final crystal is still the input's prototype")
+    prototype_kept: bool | None = Field(
+        default=None, description="Whether the final crystal is still the input's prototype"
+    )
     space_group_before: int | None = Field(default=None, description="Space group number of the input, at 0.1 Å")
     space_group_after: int | None = Field(default=None, description="Space group number of the final crystal, at 0.1 Å")
     seconds: float = Field(default=0.0, description="Wall time, s")
@@ -250,4 +236,6 @@ class Summary(Document):
     found: Found = Field(description="The count, beside random choice")
     labels: tuple[Label, ...] = Field(description="Labels, nearest to the hull first")
     failures: tuple[dict[str, Any], ...] = Field(default=(), description="Failed calculations with their causes")
-    references: dict[str, Any] = Field(default_factory=dict, description="Where the hull's references come from, their error")
+    references: dict[str, Any] = Field(
+        default_factory=dict, description="Where the hull's references come from, their error"
+    )

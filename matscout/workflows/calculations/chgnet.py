@@ -29,16 +29,17 @@ class CollapsedCellError(RuntimeError):
     """A relaxation squeezed its cell until CHGNet's graph would no longer fit into memory."""
 
 
-class GuardedCHGNetCalculator(CHGNetCalculator):  # type: ignore[misc]  # chgnet's class is untyped
+class GuardedCHGNetCalculator(CHGNetCalculator):
     """CHGNet that refuses a collapsed cell instead of building a graph of tens of GB."""
 
     min_volume: float = 0.0
 
     def calculate(self, atoms: Atoms | None = None, *args: Any, **kwargs: Any) -> None:
         """Calculate energy, forces, stress and magnetic moments of `atoms`."""
-        if atoms is not None and atoms.get_volume() < self.min_volume * len(atoms):
-            volume = atoms.get_volume() / len(atoms)
-            raise CollapsedCellError(f"the cell collapsed to {volume:.2f} Å³/atom while relaxing")
+        if atoms is not None:
+            volume = float(atoms.cell.volume) / len(atoms)
+            if volume < self.min_volume:
+                raise CollapsedCellError(f"the cell collapsed to {volume:.2f} Å³/atom while relaxing")
         super().calculate(atoms, *args, **kwargs)
 
 
@@ -76,10 +77,10 @@ class ChgnetMaker(ForceFieldRelaxMaker):
     model: str = "0.3.0"
 
     @classmethod
-    def from_protocol(cls, protocol: Protocol, *, folder: Path | None = None, relax: bool = True) -> ChgnetMaker:
+    def from_protocol(cls, protocol: Protocol, *, folder: Path | None = None) -> ChgnetMaker:
         """Make the Maker of a protocol; it writes into `folder` alone, and nothing when that is None."""
         settings = protocol.settings
-        relax = relax and settings["relax"] != "nothing"
+        relax = settings["relax"] != "nothing"
         final = str(folder / "final_atoms_object.xyz") if folder else None
         options: dict[str, Any] = {"relax_kwargs": {"final_atoms_object_file": final}}
         if relax:

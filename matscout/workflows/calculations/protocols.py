@@ -77,7 +77,6 @@ class Protocol:
 _CHGNET_PACKAGES = ("chgnet", "torch", "ase", "atomate2", "pymatgen", "numpy")
 _CHGNET_INPUT = {
     "model": "0.3.0",
-    "box_A": 12.0,
     "min_volume_A3_per_atom": 2.0,
     "min_distance_of_covalent_radii": 0.5,
     "isolated_beyond_A": 5.0,

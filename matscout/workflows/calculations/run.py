@@ -56,7 +56,7 @@ def calculate(request: CalculationRequest, folder: Path | None = None) -> Calcul
     try:
         structure = request.geometry.to_structure()
         reason = refusal(structure, protocol.settings)
-        fields = _failed("input-refused", reason) if reason else _run(protocol, request, structure, folder)
+        fields = _failed("input-refused", reason) if reason else _run(protocol, structure, folder)
     except (ImportError, OSError):
         raise  # a broken installation or a full disk says nothing about this calculation
     except Exception as error:  # noqa: BLE001  whatever a code raises is the outcome of this one calculation, kept as data
@@ -91,24 +91,24 @@ def _raised(error: BaseException) -> dict[str, Any]:
     return {**_failed("error", f"{type(error).__name__}: {error}"), "traceback": "".join(lines)[-4000:]}
 
 
-def _run(protocol: Protocol, request: CalculationRequest, structure: Structure, folder: Path | None) -> dict[str, Any]:
+def _run(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
     from matscout.workflows.calculations.chgnet import ChgnetMaker, CollapsedCellError
 
-    maker = ChgnetMaker.from_protocol(protocol, folder=folder, relax=request.kind == "crystal")
+    maker = ChgnetMaker.from_protocol(protocol, folder=folder)
     try:
         outcome = maker.run_ase(structure)
     except CollapsedCellError as error:
         return _failed("implausible", str(error))
     fields = _numbers(structure, outcome)
-    if request.kind == "crystal" and maker.steps > 1:
-        fields |= _prototype(structure, outcome.final_mol_or_struct)
+    if maker.relax_cell:
+        fields |= _prototype(structure, fields["geometry"].to_structure())
     return fields | _verdict(protocol, fields, converged=bool(outcome.converged))
 
 
 def _numbers(structure: Structure, outcome: AseResult) -> dict[str, Any]:
     """Energies, geometry and ionic steps of a run that came to its end."""
     steps = _ionic_steps(outcome.trajectory)
-    final = outcome.final_mol_or_struct
+    final: Any = outcome.final_mol_or_struct  # a Structure, as one went in
     return {
         "energy": steps[-1].energy,
         "energy_per_atom": steps[-1].energy / len(structure),
@@ -123,7 +123,7 @@ def _numbers(structure: Structure, outcome: AseResult) -> dict[str, Any]:
 
 def _ionic_steps(trajectory: Any) -> tuple[IonicStep, ...]:
     """Take the frames of a pymatgen trajectory; the optimizer's last frame is recorded twice by atomate2."""
-    steps = []
+    steps: list[IonicStep] = []
     for frame, properties in zip(trajectory, trajectory.frame_properties, strict=True):
         forces = np.asarray(properties["forces"], dtype=float)
         step = IonicStep(

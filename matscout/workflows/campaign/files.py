@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
@@ -14,6 +13,7 @@ from matscout.workflows.campaign.spec import CampaignSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
@@ -134,7 +134,9 @@ def _models_at(location: Sequence[int | str]) -> list[type[BaseModel]]:
         if isinstance(part, str) and any(part in model.model_fields for model in models):
             annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
             models = [model for annotation in annotations for model in _models_in(annotation)]
-    tagged = [m for m in models if "source" in m.model_fields and m.model_fields["source"].annotation in _tags(location)]
+    tagged = [
+        m for m in models if "source" in m.model_fields and m.model_fields["source"].annotation in _tags(location)
+    ]
     return tagged or models
 
 

@@ -10,7 +10,7 @@ import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from matscout.db.documents import CalculationResult, Label, Selection, Summary, now
 from matscout.errors import UserError
@@ -20,6 +20,7 @@ from matscout.workflows.campaign.reference_plan import plan_references
 from matscout.workflows.campaign.references import build_references
 from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries, requests_of, select
 from matscout.workflows.campaign.verdict import decide, label, summarise
+from matscout.workflows.campaign.watcher import Watcher
 from matscout.workflows.launch.controller import Controller
 from matscout.workflows.launch.pool import WorkerPool
 
@@ -35,39 +36,6 @@ if TYPE_CHECKING:
 
 TIME_LIMIT = 3600.0
 """Wall time of one calculation on this machine, s."""
-
-
-class Watcher(Protocol):
-    """Is told what a campaign does. Every method may do nothing."""
-
-    def planned(self, space: Space, plan: ReferencePlan) -> None:
-        """Candidates and references are known."""
-
-    def recovered(self, taken: int, interrupted: int) -> None:
-        """An earlier run's calculations were settled."""
-
-    def stage(self, name: str, done: int, total: int) -> None:
-        """A group of calculations begins, `done` of `total` of them in the store already."""
-
-    def result(self, result: CalculationResult) -> None:
-        """A calculation ended and is in the store."""
-
-    def labelled(self, labels: Sequence[Label]) -> None:
-        """The labels are new."""
-
-    def thinking(self, what: str) -> None:
-        """Something that may take seconds begins."""
-
-
-class Silent:
-    """A watcher that does nothing."""
-
-    def planned(self, space: Space, plan: ReferencePlan) -> None: ...
-    def recovered(self, taken: int, interrupted: int) -> None: ...
-    def stage(self, name: str, done: int, total: int) -> None: ...
-    def result(self, result: CalculationResult) -> None: ...
-    def labelled(self, labels: Sequence[Label]) -> None: ...
-    def thinking(self, what: str) -> None: ...
 
 
 class StoppedError(Exception):
@@ -98,7 +66,7 @@ class Campaign:
 
     spec: CampaignSpec
     store: Store
-    watcher: Watcher = field(default_factory=Silent)
+    watcher: Watcher = field(default_factory=Watcher)
     stopping: Callable[[], bool] = lambda: False
 
     def run(self, *, exhaustive: bool = False) -> Summary:
@@ -291,7 +259,10 @@ class Campaign:
         summary = summarise(self.spec, space, references, results, selections, stopped)
         self._keep_labels(summary.labels)
         self._update(
-            state="finished", stage="finished", stopped=stopped, summary=summary.model_dump(mode="json", exclude={"labels"})
+            state="finished",
+            stage="finished",
+            stopped=stopped,
+            summary=summary.model_dump(mode="json", exclude={"labels"}),
         )
         return summary
 

@@ -9,6 +9,7 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from matscout.db.documents import CalculationRequest, Geometry
 from matscout.errors import UserError
@@ -18,7 +19,7 @@ from matscout.workflows.campaign.reference_prototypes import (
     CATION_ROLE_B,
     CLOSE_PACKED,
     ELEMENTS,
-    MOLECULES,
+    MOLECULAR,
 )
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ class ReferencePlan:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def plan_references(
-    spec: CampaignSpec, table: CandidateTable, entries: Sequence[ComputedEntry] = ()
-) -> ReferencePlan:
+def plan_references(spec: CampaignSpec, table: CandidateTable, entries: Sequence[ComputedEntry] = ()) -> ReferencePlan:
     """Say which calculations the hull's references need.
 
     Parameters
@@ -85,7 +84,7 @@ def _plan_computed(options: ComputedReferences, protocol: Protocol, table: Candi
     of_elements = [request for element in elements for request in _element_requests(element, protocol)]
     tried = options.prototypes_per_stoichiometry
     while True:
-        of_binaries = [r for binary in binaries for r in _binary_requests(binary, protocol, tried)]
+        of_binaries = [r for binary in binaries for r in _binary_requests(binary, protocol, options.max_sites, tried)]
         total = len(of_elements) + len(of_binaries)
         if total <= options.max_calculations:
             break
@@ -126,19 +125,24 @@ def charge_balanced_binaries(chemical_systems: Iterable[str]) -> list[Binary]:
 
     Returns
     -------
-    Cation, anion and their numbers, sorted. The anion is the more electronegative of the two.
+    Cation, anion and their numbers, sorted. The anion is the more electronegative of the two, and no metal: stannides
+    and the like are intermetallics, whose compositions no counting of charges tells.
 
     Examples
     --------
     >>> charge_balanced_binaries(["F-K-Mg"])
     [('K', 'F', 1, 1), ('Mg', 'F', 1, 2)]
     """
+    from pymatgen.core import Element
+
     from matscout.workflows.enumeration.oxidation import common_oxidation_states
 
     pairs = {pair for system in set(chemical_systems) for pair in combinations(system.split("-"), 2)}
     found = set()
     for pair in pairs:
         cation, anion = sorted(pair, key=_electronegativity)
+        if Element(anion).is_metal:
+            continue
         for positive in (s for s in common_oxidation_states(cation) if s > 0):
             for negative in (-s for s in common_oxidation_states(anion) if s < 0):
                 common = gcd(positive, negative)
@@ -161,28 +165,21 @@ def _request(protocol: Protocol, subject: str, structure: Structure) -> Calculat
 
 
 def _element_requests(element: str, protocol: Protocol) -> list[CalculationRequest]:
-    if element in MOLECULES:
-        return [_molecule_request(element, protocol)]
+    if element in MOLECULAR:
+        return [_molecular_request(element, protocol)]
     labels = dict.fromkeys((*ELEMENTS.get(element, ()), *CLOSE_PACKED))
     return [_prototype_request(label, [element], protocol) for label in labels]
 
 
-def _molecule_request(element: str, protocol: Protocol) -> CalculationRequest:
-    """Ask for a diatomic molecule in a box: CHGNet's solid fcc oxygen lies electronvolts too high."""
-    box = float(protocol.settings["box_A"])
-    half = MOLECULES[element] / (2 * box)
-    geometry = Geometry(
-        lattice=((box, 0.0, 0.0), (0.0, box, 0.0), (0.0, 0.0, box)),
-        species=(element, element),
-        coords=((0.5 - half, 0.5, 0.5), (0.5 + half, 0.5, 0.5)),
-    )
-    return CalculationRequest.of(
-        geometry,
-        protocol=protocol.name,
-        protocol_id=protocol.id,
-        subject=f"reference:{element}:molecule",
-        kind="molecule",
-    )
+def _molecular_request(element: str, protocol: Protocol) -> CalculationRequest:
+    """Ask for a molecular crystal whose molecules have their bond length: their packing is left to the relaxation."""
+    from matscout.workflows.enumeration import get_prototype
+
+    label, bond = MOLECULAR[element]
+    structure = get_prototype(label).structure([element])
+    *_, distances = structure.get_neighbor_list(4.0)
+    structure.scale_lattice(structure.volume * (bond / distances.min()) ** 3)
+    return _request(protocol, f"reference:{structure.composition.reduced_formula}:{label}", structure)
 
 
 def _prototype_request(label: str, elements: Sequence[str], protocol: Protocol) -> CalculationRequest:
@@ -193,13 +190,13 @@ def _prototype_request(label: str, elements: Sequence[str], protocol: Protocol) 
     return _request(protocol, f"reference:{table.formulas[0]}:{label}", table.structure(0))
 
 
-def _binary_requests(binary: Binary, protocol: Protocol, tried: int) -> list[CalculationRequest]:
+def _binary_requests(binary: Binary, protocol: Protocol, max_sites: int, tried: int) -> list[CalculationRequest]:
+    from matscout.workflows.enumeration import get_prototype
+
     cation, anion, n_cation, n_anion = binary
     few, many = sorted((n_cation, n_anion))
     requests = []
-    for label in _binary_labels(few, many)[:tried]:
-        from matscout.workflows.enumeration import get_prototype
-
+    for label in _binary_labels(few, many, max_sites)[:tried]:
         first, second = get_prototype(label).multiplicity
         cation_first = (first < second) == (n_cation < n_anion) if few != many else label not in CATION_ROLE_B
         requests.append(_prototype_request(label, (cation, anion) if cation_first else (anion, cation), protocol))
@@ -207,16 +204,16 @@ def _binary_requests(binary: Binary, protocol: Protocol, tried: int) -> list[Cal
 
 
 @cache
-def _binary_labels(few: int, many: int) -> tuple[str, ...]:
+def _binary_labels(few: int, many: int, max_sites: int) -> tuple[str, ...]:
     """Prototypes of a stoichiometry: the named ones, else the library's smallest."""
-    if (few, many) in BINARIES:
-        return BINARIES[few, many]
-    from matscout.workflows.enumeration import prototype_library
+    from matscout.workflows.enumeration import get_prototype, prototype_library
 
+    if (few, many) in BINARIES:
+        return tuple(label for label in BINARIES[few, many] if get_prototype(label).n_sites <= max_sites)
     fitting = []
     for name, prototype in prototype_library().items():
         counts = sorted(int(n) for n in prototype.multiplicity)
-        if len(counts) == 2 and counts[0] * many == counts[1] * few:
+        if len(counts) == 2 and counts[0] * many == counts[1] * few and prototype.n_sites <= max_sites:
             fitting.append((prototype.n_sites, name))
     return tuple(name for _, name in sorted(fitting)[:8])
 
@@ -235,49 +232,44 @@ def _plan_file(
         )
     inside = restrict(entries, elements)
     if options.recompute:
-        return _plan_recompute(options, protocol, inside, elements)
-    from matscout.workflows.stability.schemes import calibration_sample, check_joinable, get_scheme
+        return _plan_recompute(options, protocol, inside)
+    from matscout.workflows.stability.schemes import MATERIALS_PROJECT, calibration_sample, get_scheme
 
-    check_joinable(protocol.name, inside, get_scheme(options.correction))
+    scheme = get_scheme(options.correction)
+    scheme.check_protocols([protocol.name, MATERIALS_PROJECT])
+    scheme.check_references(inside)
     sample = calibration_sample(inside, elements, options.error_sample)
     requests = tuple(_entry_request(entry, protocol) for entry in sample)
-    description = f"{len(inside)} entries of {options.path.name}, {len(requests)} of them calculated to measure the error"
+    description = (
+        f"{len(inside)} entries of {options.path.name}, {len(requests)} of them calculated to measure the error"
+    )
     counts = {"entries": len(inside), "calculations": len(requests)}
     return ReferencePlan(requests, description, tuple(inside), counts)
 
 
-def _entry_request(entry: ComputedEntry, protocol: Protocol) -> CalculationRequest:
+def _entry_request(entry: ComputedStructureEntry, protocol: Protocol) -> CalculationRequest:
     return _request(protocol, f"reference:{entry.composition.reduced_formula}:{entry.entry_id}", entry.structure)
 
 
-def _plan_recompute(
-    options: FileReferences, protocol: Protocol, entries: Sequence[ComputedEntry], elements: Sequence[str]
-) -> ReferencePlan:
-    """Choose the entries near the file's own hull, nearest first, with molecules where elements are molecules."""
+def _plan_recompute(options: FileReferences, protocol: Protocol, entries: Sequence[ComputedEntry]) -> ReferencePlan:
+    """Choose the entries near the file's own hull, nearest first."""
     from matscout.workflows.stability.hull import Hull
 
     hull = Hull.from_entries(entries)
     distances = hull.e_above_hull([e.composition for e in entries], [e.energy_per_atom for e in entries])
-    near = [int(i) for i in np.argsort(distances, kind="stable") if distances[i] <= options.window]
-    crystals = [entries[i] for i in near if hasattr(entries[i], "structure") and not _is_molecule(entries[i])]
-    molecules = [_molecule_request(element, protocol) for element in elements if element in MOLECULES]
-    lacking = sorted(
-        {e.reduced_formula for e in (entries[i].composition for i in near)}
-        - {entry.composition.reduced_formula for entry in crystals}
-        - {entries[i].composition.reduced_formula for i in near if _is_molecule(entries[i])}
-    )
+    near = [entries[i] for i in np.argsort(distances, kind="stable") if distances[i] <= options.window]
+    crystals = [entry for entry in near if isinstance(entry, ComputedStructureEntry)]
+    lacking = {e.composition.reduced_formula for e in near} - {e.composition.reduced_formula for e in crystals}
     if lacking:
         raise UserError(
-            f"{options.path} has no structure for {', '.join(lacking[:5])}: it cannot be calculated again. "
+            f"{options.path} has no structure for {', '.join(sorted(lacking)[:5])}: it cannot be calculated again. "
             "Set recompute: false and name a correction scheme"
         )
-    requests = (*molecules, *(_entry_request(entry, protocol) for entry in crystals))[: options.max_calculations]
+    requests = tuple(_entry_request(entry, protocol) for entry in crystals)[: options.max_calculations]
     description = (
-        f"{len(requests)} of {len(entries)} entries of {options.path.name} within {options.window:g} eV/atom of its hull, "
-        "calculated again"
+        f"{len(requests)} of {len(entries)} entries of {options.path.name} within {options.window:g} eV/atom of its "
+        "hull, calculated again"
     )
-    return ReferencePlan(requests, description, tuple(entries), {"entries": len(entries), "calculations": len(requests)})
-
-
-def _is_molecule(entry: ComputedEntry) -> bool:
-    return entry.composition.is_element and entry.composition.elements[0].symbol in MOLECULES
+    return ReferencePlan(
+        requests, description, tuple(entries), {"entries": len(entries), "calculations": len(requests)}
+    )

@@ -8,11 +8,23 @@ are left out.
 
 from __future__ import annotations
 
-MOLECULES = {"H": 0.741, "N": 1.098, "O": 1.208, "F": 1.412, "Cl": 1.988, "Br": 2.281, "I": 2.666}
-"""Bond lengths of diatomic molecules, Å: Huber and Herzberg, Constants of Diatomic Molecules (1979)."""
+MOLECULAR = {
+    "H": ("A_cP8_205_c", 0.741),
+    "N": ("A_cP8_205_c", 1.098),
+    "O": ("A_mC4_12_i", 1.208),
+    "F": ("A_oC8_64_f-I", 1.412),
+    "Cl": ("A_oC8_64_f-I", 1.988),
+    "Br": ("A_oC8_64_f-I", 2.281),
+    "I": ("A_oC8_64_f-I", 2.666),
+}
+"""Molecular crystals: prototype, and bond length of the molecule at the start, Å.
+
+Bond lengths: Huber and Herzberg, Constants of Diatomic Molecules (1979). CHGNet puts fcc oxygen electronvolts too high,
+and single F2 and O2 molecules in a box a tenth of one off; their crystals are what it learned from.
+"""
 
 CLOSE_PACKED = ("A_cF4_225_a", "A_cI2_229_a", "A_hP2_194_c")
-"""fcc, bcc, hcp: tried for every element that is not a molecule."""
+"""fcc, bcc, hcp: tried for every element that is no molecular crystal."""
 
 ELEMENTS = {
     "Li": ("A_hR3_166_ac",),

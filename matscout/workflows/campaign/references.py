@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from matscout.errors import UserError
 from matscout.workflows.campaign.reference_plan import elements_of
@@ -15,7 +16,7 @@ from matscout.workflows.campaign.reference_plan import elements_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pymatgen.core import Structure
+    from pymatgen.entries.computed_entries import ComputedEntry
 
     from matscout.db.candidates import CandidateTable
     from matscout.db.documents import CalculationResult
@@ -31,8 +32,8 @@ class References:
     ----------
     formulas, energies, ids
         One phase each; absolute energies in eV/atom.
-    structures
-        Crystals of those phases that have one, by id: a candidate equal to one of them is known.
+    crystals
+        Entries of those phases whose structure is known: a candidate equal to one of them is no discovery.
     report
         Where they come from, and the measured error of what they are compared with, eV/atom.
     """
@@ -40,7 +41,7 @@ class References:
     formulas: tuple[str, ...]
     energies: tuple[float, ...]
     ids: tuple[str, ...]
-    structures: dict[str, Structure]
+    crystals: tuple[ComputedEntry, ...]
     report: dict[str, Any]
 
 
@@ -80,11 +81,15 @@ def build_references(
         formulas=tuple(result.formula for _, result in finished),
         energies=tuple(_energy(result) for _, result in finished),
         ids=tuple(request.subject.removeprefix("reference:") for request, _ in finished),
-        structures={
-            request.subject.removeprefix("reference:"): result.geometry.to_structure()
+        crystals=tuple(
+            ComputedStructureEntry(
+                result.geometry.to_structure(),
+                result.energy or 0.0,
+                entry_id=request.subject.removeprefix("reference:"),
+            )
             for request, result in finished
-            if result.geometry is not None and request.kind == "crystal"
-        },
+            if result.geometry is not None
+        ),
         report=report,
     )
 
@@ -102,9 +107,14 @@ def _check_elements(
     have = {Composition(result.formula).chemical_system for result in finished}
     for element in elements:
         if element not in have:
-            causes = [f"{r.subject.split(':', 1)[1]}: {r.message}" for r in failed if Composition(r.formula).chemical_system == element]
+            causes = [
+                f"{r.subject.split(':', 1)[1]}: {r.message}"
+                for r in failed
+                if Composition(r.formula).chemical_system == element
+            ]
             raise UserError(
-                f"no reference of the element {element} could be calculated ({'; '.join(causes) or 'none was asked for'}): "
+                f"no reference of the element {element} could be calculated "
+                f"({'; '.join(causes) or 'none was asked for'}): "
                 "leave it out of space.elements, or take references from a file"
             )
 
@@ -159,12 +169,12 @@ def _given_references(
         formulas=tuple(entry.composition.reduced_formula for entry in plan.entries),
         energies=tuple(float(entry.energy_per_atom) for entry in plan.entries),
         ids=tuple(str(entry.entry_id) for entry in plan.entries),
-        structures={str(e.entry_id): e.structure for e in plan.entries if hasattr(e, "structure")},
+        crystals=tuple(entry for entry in plan.entries if isinstance(entry, ComputedStructureEntry)),
         report={
             "source": plan.description,
             "phases": len(plan.entries),
             "failed": len(plan.requests) - len(pairs),
             "correction": options.correction,
-            "error": error.as_dict(),
+            "error": asdict(error),
         },
     )

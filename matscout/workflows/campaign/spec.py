@@ -64,6 +64,7 @@ def _acquisition(name: str) -> str:
     return _known(name, ACQUISITIONS, "acquisition")
 
 
+CAMPAIGN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 ElementSymbol = Annotated[str, BeforeValidator(_element_text), AfterValidator(_element)]
 PrototypeName = Annotated[str, AfterValidator(_prototype)]
 
@@ -118,6 +119,9 @@ class ComputedReferences(_Part):
 
     source: Literal["computed"] = "computed"
     prototypes_per_stoichiometry: int = Field(default=8, ge=1, le=8, description="Named prototypes tried for each")
+    max_sites: int = Field(
+        default=40, ge=4, description="Prototypes with more sites in their primitive cell are left out"
+    )
     max_calculations: int = Field(
         default=600, ge=1, le=600, description="Fewer prototypes are tried where more calculations would be needed"
     )
@@ -129,7 +133,8 @@ class FileReferences(_Part):
     source: Literal["file"]
     path: Path = Field(description="Looked for beside the campaign file, then in the folder MATSCOUT_DATA")
     recompute: bool = Field(
-        default=True, description="Calculate their structures again by the campaign's protocol: one protocol on the hull"
+        default=True,
+        description="Calculate their structures again by the campaign's protocol: one protocol on the hull",
     )
     correction: str = Field(
         default="none", description="Without recompute: the scheme that joins the two protocols, chgnet-as-mp2020"
@@ -157,7 +162,9 @@ class FileReferences(_Part):
                 "set recompute: true, or name the scheme that joins them (correction: chgnet-as-mp2020)"
             )
         if self.recompute and self.correction != "none":
-            raise UserError(f"correction: {self.correction} joins two protocols; with recompute: true there is only one")
+            raise UserError(
+                f"correction: {self.correction} joins two protocols; with recompute: true there is only one"
+            )
         return self
 
 
@@ -169,7 +176,8 @@ class SurrogateSpec(_Part):
         default=("magpie", "sites"), min_length=1, description="Feature sets of the unrelaxed candidate"
     )
     target: Literal["hull-distance", "formation-energy"] = Field(
-        default="hull-distance", description="What it learns: the distance to the references' hull, or the energy itself"
+        default="hull-distance",
+        description="What it learns: the distance to the references' hull, or the energy itself",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the model")
 
@@ -219,7 +227,7 @@ class CampaignSpec(_Part):
     ('chgnet-relax', 'computed')
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Letters, digits, dot, dash, underscore")
+    name: str = Field(pattern=CAMPAIGN_NAME, description="Letters, digits, dot, dash, underscore")
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of every random choice")
     space: SpaceSpec
     protocol: Annotated[str, AfterValidator(_protocol)] = Field(
@@ -233,7 +241,8 @@ class CampaignSpec(_Part):
     budget: BudgetSpec
     stop: StopSpec = Field(default_factory=StopSpec)
     store: str | None = Field(
-        default=None, description="Results store, relative to the campaign file; MATSCOUT_STORE or ./matscout-store if none"
+        default=None,
+        description="Results store, relative to the campaign file; MATSCOUT_STORE or ./matscout-store if none",
     )
 
     @property

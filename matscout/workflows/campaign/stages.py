@@ -256,7 +256,7 @@ def _select_diverse(
 ) -> Selection:
     from matscout.models.diversity import farthest_points
 
-    chosen = farthest_points(space.features.values, size, seed=spec.seed, chosen=np.flatnonzero(done))
+    chosen = farthest_points(space.features.values, size, seed=spec.seed, chosen=np.flatnonzero(done).tolist())
     return Selection(
         round=round_number,
         reason=f"diversity: farthest points in {', '.join(spec.surrogate.features)}",
@@ -272,18 +272,17 @@ def _acquire(
     round_number: int,
 ) -> NDArray[np.float64]:
     """Score every candidate by its distance to the hull as it stands, eV/atom."""
-    from matscout.models.acquisition import get_acquisition
+    from matscout.models.acquisition import get_acquisition, keywords
 
     ids, energies = _finished(results)
     rows = [space.rows[i] for i in ids]
-    rng = np.random.default_rng([spec.seed, round_number])
-    return get_acquisition(spec.acquisition.name)(
-        outlook.mean - outlook.hull_energy,
-        outlook.std,
-        threshold=spec.acquisition.threshold,
-        best=float((np.array(energies) - outlook.hull_energy[rows]).min()),
-        rng=rng,
-    )
+    known: dict[str, Any] = {
+        "threshold": spec.acquisition.threshold,
+        "best": float((np.array(energies) - outlook.hull_energy[rows]).min()),
+        "rng": np.random.default_rng([spec.seed, round_number]),
+    }
+    wanted = {name: known[name] for name in keywords(spec.acquisition.name) if name in known}
+    return get_acquisition(spec.acquisition.name)(outlook.mean - outlook.hull_energy, outlook.std, **wanted)
 
 
 def _prediction(

@@ -14,7 +14,7 @@ from matscout.workflows.campaign.stages import look_ahead, present_hull
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matscout.db.documents import CalculationResult, CandidatePrediction, Selection
+    from matscout.db.documents import CalculationResult, Selection
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
@@ -44,7 +44,7 @@ def label(
     energies = np.array([results[i].energy_per_atom for i in ids], dtype=float)
     distances = np.maximum(hull.e_above_hull(compositions, energies), 0.0)
     formation = hull.formation_energy(compositions, energies)
-    decomposition = hull.decomposition_energy(ids=[f"candidate:{i}" for i in ids])
+    own = dict(zip(hull.ids, hull.decomposition_energy().tolist(), strict=True))
     same = _same_crystals(space, ids, results, energies)
     versions = {package: version(package) for package in _LABEL_PACKAGES}
     protocol = get_protocol(spec.protocol)
@@ -62,7 +62,7 @@ def label(
                 round=round_number,
                 formation_energy=float(formation[n]),
                 e_above_hull=float(distances[n]),
-                decomposition_energy=float(decomposition[n]),
+                decomposition_energy=own[f"candidate:{candidate_id}"],
                 decomposition=_phases(hull.decompose(formula), space),
                 within_threshold=bool(distances[n] <= spec.acquisition.threshold),
                 prototype_kept=results[candidate_id].prototype_kept,
@@ -115,16 +115,10 @@ def _same_crystals(
 
 def _known_as(formula: str, result: CalculationResult, references: References) -> str | None:
     """Return the reference that is the same crystal, so that a known phase is never called a discovery."""
-    from matscout.workflows.stability.crystals import match_known_structure
+    from matscout.workflows.stability.crystals import match_known
 
-    candidates = {
-        i: structure
-        for i, structure in references.structures.items()
-        if structure.composition.reduced_formula == formula
-    }
-    if not candidates or result.geometry is None:
-        return None
-    return match_known_structure(result.geometry.to_structure(), candidates)
+    known = [entry for entry in references.crystals if entry.composition.reduced_formula == formula]
+    return match_known(result.geometry.to_structure(), known) if known and result.geometry else None
 
 
 def is_found(x: Label) -> bool:
@@ -252,8 +246,3 @@ def _expected_left(
 def top(labels: Sequence[Label], n: int) -> list[Label]:
     """Return the first n labels that are crystals of their own."""
     return [x for x in labels if x.same_crystal_as is None][:n]
-
-
-def unseen(selection: Selection, results: Mapping[str, CalculationResult]) -> list[CandidatePrediction]:
-    """Return those of a selection that have no result yet."""
-    return [p for p in selection.chosen if p.candidate_id not in results]

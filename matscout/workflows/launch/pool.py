@@ -8,6 +8,7 @@ import selectors
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -43,20 +44,16 @@ class _Worker:
     def submit(self, folder: Path, seconds: float) -> None:
         assert self.process.stdin is not None
         self.folder, self.deadline = folder, time.monotonic() + seconds
-        try:
+        with suppress(BrokenPipeError):  # it died while idle: its closed output reports that on the next wait
             self.process.stdin.write(f"{folder}\n".encode())
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died while idle: its closed output reports that on the next wait
 
     def end(self, *, kill: bool) -> None:
         if kill:
             self.process.kill()
         assert self.process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()

@@ -52,7 +52,7 @@ def main() -> None:
             work(folder)
         except Exception as error:  # noqa: BLE001  handed to the controller, which says it to the user
             answer["error"] = f"{type(error).__name__}: {error}"
-        print(json.dumps(answer), file=answers, flush=True)  # noqa: T201  the protocol
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,210 @@
+"""Element properties as arrays indexed by atomic number, read once when first asked for.
+
+Everything that needs a property of an element takes a row of an `ElementTable`; nothing else looks elements up.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+N_ELEMENTS = 118
+"""Elements known, hydrogen to oganesson."""
+
+MAGPIE_CITATION = (
+    "Ward, Agrawal, Choudhary, Wolverton, A general-purpose machine learning framework for predicting properties of "
+    "inorganic materials, npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28"
+)
+PYMATGEN_CITATION = (
+    "Ong et al., Python Materials Genomics (pymatgen), Comput. Mater. Sci. 68, 314 (2013), "
+    "doi:10.1016/j.commatsci.2012.10.028"
+)
+SHANNON_CITATION = (
+    "Shannon, Revised effective ionic radii and systematic studies of interatomic distances in halides and "
+    "chalcogenides, Acta Cryst. A 32, 751 (1976), doi:10.1107/S0567739476001551"
+)
+
+MAGPIE_PROPERTIES = (
+    "Number",
+    "MendeleevNumber",
+    "AtomicWeight",
+    "MeltingT",
+    "Column",
+    "Row",
+    "CovalentRadius",
+    "Electronegativity",
+    "NsValence",
+    "NpValence",
+    "NdValence",
+    "NfValence",
+    "NValence",
+    "NsUnfilled",
+    "NpUnfilled",
+    "NdUnfilled",
+    "NfUnfilled",
+    "NUnfilled",
+    "GSvolume_pa",
+    "GSbandgap",
+    "GSmagmom",
+    "SpaceGroupNumber",
+)
+"""The properties of matminer's preset "magpie", in its order."""
+
+
+@dataclass(frozen=True, eq=False)
+class ElementTable:
+    """Properties of the elements, one row per atomic number.
+
+    Attributes
+    ----------
+    properties
+        Names of the columns.
+    units
+        Unit of each column, "" where it has none.
+    values
+        Shape (119, n_properties), row = atomic number; NaN where a property is unknown. Row 0 stands for "no element"
+        and is NaN throughout.
+    citations
+        Where the numbers come from.
+    """
+
+    properties: tuple[str, ...]
+    units: tuple[str, ...]
+    values: NDArray[np.float64]
+    citations: tuple[str, ...]
+
+
+@cache
+def symbols() -> tuple[str, ...]:
+    """Element symbols by atomic number, "" at 0.
+
+    Examples
+    --------
+    >>> symbols()[26]
+    'Fe'
+    """
+    from pymatgen.core.periodic_table import Element
+
+    return ("", *(Element.from_Z(z).symbol for z in range(1, N_ELEMENTS + 1)))
+
+
+@cache
+def atomic_numbers() -> dict[str, int]:
+    """Atomic number of each symbol; deuterium and tritium are hydrogen.
+
+    Examples
+    --------
+    >>> atomic_numbers()["Fe"], atomic_numbers()["D"]
+    (26, 1)
+    """
+    numbers = {symbol: z for z, symbol in enumerate(symbols()) if z}
+    return {**numbers, "D": 1, "T": 1}
+
+
+@cache
+def magpie_table() -> ElementTable:
+    """Magpie's element properties as packaged with matminer, the gaps filled as matminer fills them by default.
+
+    An element without a value gets the mean of the property over the elements that have one (matminer's
+    ``impute_nan=True``), so nothing here is NaN but row 0.
+    """
+    units = {"AtomicWeight": "u", "MeltingT": "K", "CovalentRadius": "pm", "Electronegativity": "Pauling"}
+    units |= {"GSvolume_pa": "Å^3/atom", "GSbandgap": "eV", "GSmagmom": "Bohr magneton/atom"}
+    return ElementTable(
+        properties=MAGPIE_PROPERTIES,
+        units=tuple(units.get(name, "") for name in MAGPIE_PROPERTIES),
+        values=_magpie_columns(MAGPIE_PROPERTIES, impute=True),
+        citations=(MAGPIE_CITATION,),
+    )
+
+
+@cache
+def period_group_table() -> ElementTable:
+    """Period and group; lanthanides and actinides stand in group 3."""
+    return ElementTable(
+        properties=("period", "group"),
+        units=("", ""),
+        values=np.column_stack([_of_elements(lambda e: e.row), _of_elements(lambda e: e.group)]),
+        citations=(PYMATGEN_CITATION,),
+    )
+
+
+@cache
+def site_table() -> ElementTable:
+    """Properties that tell what an element does on a site; NaN where unknown, never imputed.
+
+    The ionic radius is the mean of the element's Shannon radii as an anion where there are any, else as a cation.
+    """
+    columns = {
+        "atomic_number": ("", np.arange(N_ELEMENTS + 1.0)),
+        "period": ("", _of_elements(lambda e: e.row)),
+        "group": ("", _of_elements(lambda e: e.group)),
+        "mendeleev_number": ("", _magpie_column("MendeleevNumber")),
+        "electronegativity": ("Pauling", _magpie_column("Electronegativity")),
+        "covalent_radius": ("Å", _magpie_column("CovalentRadius") / 100),
+        "ionic_radius": ("Å", _of_elements(_ionic_radius)),
+        "s_electrons": ("", _magpie_column("NsValence")),
+        "p_electrons": ("", _magpie_column("NpValence")),
+        "d_electrons": ("", _magpie_column("NdValence")),
+        "f_electrons": ("", _magpie_column("NfValence")),
+        "ionization_energy": ("eV", _of_elements(lambda e: e.ionization_energy)),
+        "electron_affinity": ("eV", _of_elements(lambda e: e.data.get("Electron affinity"))),
+        "polarizability": ("Å^3", _magpie_column("Polarizability")),
+        "volume_per_atom": ("Å^3", _magpie_column("GSvolume_pa")),
+        "max_oxidation_state": ("", _of_elements(lambda e: max(e.common_oxidation_states, default=None))),
+        "min_oxidation_state": ("", _of_elements(lambda e: min(e.common_oxidation_states, default=None))),
+    }
+    values = np.column_stack([column for _, column in columns.values()])
+    values[0] = np.nan
+    return ElementTable(
+        properties=tuple(columns),
+        units=tuple(unit for unit, _ in columns.values()),
+        values=values,
+        citations=(MAGPIE_CITATION, PYMATGEN_CITATION, SHANNON_CITATION),
+    )
+
+
+@cache
+def _magpie_data(*, impute: bool) -> Any:
+    from matminer.utils.data import MagpieData
+
+    return MagpieData(impute_nan=impute)
+
+
+def _magpie_columns(names: tuple[str, ...], *, impute: bool) -> NDArray[np.float64]:
+    """Columns of Magpie's tables, shape (119, len(names))."""
+    columns = _magpie_data(impute=impute).all_elemental_props
+    values = np.full((N_ELEMENTS + 1, len(names)), np.nan)
+    values[1:] = [[columns[name][symbol] for name in names] for symbol in symbols()[1:]]
+    return values
+
+
+def _magpie_column(name: str) -> NDArray[np.float64]:
+    return _magpie_columns((name,), impute=False)[:, 0]
+
+
+def _of_elements(value: Callable[[Any], float | None]) -> NDArray[np.float64]:
+    """Collect a property of pymatgen's elements, shape (119,); NaN where pymatgen has none."""
+    from pymatgen.core.periodic_table import Element
+
+    column = np.full(N_ELEMENTS + 1, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pymatgen warns at each missing value; here NaN says so
+        for z in range(1, N_ELEMENTS + 1):
+            number = value(Element.from_Z(z))
+            column[z] = np.nan if number is None else number
+    return column
+
+
+def _ionic_radius(element: Any) -> float | None:
+    # Nitrogen's mean over all charges (0.63 Å) describes no ion; where there is an anion, it is what crystals hold.
+    return float(element.average_anionic_radius) or float(element.average_cationic_radius) or None

@@ -1,0 +1,126 @@
+"""Oxidation states of the elements, from pymatgen's tables, as arrays indexed by atomic number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from matscout.db._elements import N_ELEMENTS, atomic_numbers, symbols
+from matscout.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Common states that pymatgen's table (after Greenwood and Earnshaw) lacks, each with a compound that has it: leaving
+#: them out would call well-known compounds impossible.
+MISSING_COMMON_STATES: dict[str, tuple[int, ...]] = {
+    "Ti": (3,),  # Ti2O3, LaTiO3
+    "V": (3, 4),  # V2O3, VO2
+    "Mn": (3,),  # Mn2O3, LaMnO3
+    "Ni": (3,),  # LaNiO3
+    "Cu": (1,),  # Cu2O, CuCl
+    "Nb": (4,),  # NbO2
+    "Sm": (2,),  # SmF2
+    "Yb": (2,),  # YbO, CsYbI3
+    "Re": (6,),  # ReO3
+    "Au": (1,),  # AuCl
+    "In": (1,),  # InCl
+    "Bi": (5,),  # NaBiO3
+    "U": (4,),  # UO2
+}
+
+#: Tables by name: pymatgen's common states with the additions above, those found in the ICSD, all that are known.
+TABLES = ("common", "icsd", "all")
+
+OxidationStates = str | Mapping[str, Sequence[int]]
+
+
+class ChargeTable(NamedTuple):
+    """Charges by atomic number: the states, shape (119, k), padded with 0, and how many are valid, shape (119,)."""
+
+    charges: NDArray[np.int64]
+    valid: NDArray[np.int64]
+
+
+@cache
+def common_oxidation_states(symbol: str) -> tuple[int, ...]:
+    """Return the common oxidation states of an element, ascending; never 0.
+
+    pymatgen's list with `MISSING_COMMON_STATES`.
+
+    Examples
+    --------
+    >>> common_oxidation_states("Cu")
+    (1, 2)
+    """
+    return _states(symbol, "common")
+
+
+def _states(symbol: str, table: str) -> tuple[int, ...]:
+    from pymatgen.core.periodic_table import Element
+
+    element = Element(symbol)
+    if table == "icsd":
+        states = set(element.icsd_oxidation_states)
+    elif table == "all":
+        states = set(element.oxidation_states)
+    else:
+        states = {*element.common_oxidation_states, *MISSING_COMMON_STATES.get(symbol, ())}
+    return tuple(sorted(int(state) for state in states if state))
+
+
+def charge_table(oxidation_states: OxidationStates = "common") -> ChargeTable:
+    """Return the oxidation states of all elements as an array.
+
+    Parameters
+    ----------
+    oxidation_states
+        `common`, `icsd` or `all`, or the states by element symbol; elements that are not named then have none.
+
+    Raises
+    ------
+    UserError
+        An unknown table or element, or a state that is no integer or 0.
+    """
+    if isinstance(oxidation_states, str):
+        return _named_table(oxidation_states)
+    if not isinstance(oxidation_states, Mapping):
+        raise UserError(
+            f"oxidation_states: one of {', '.join(TABLES)}, or the states by element, got {oxidation_states}"
+        )
+    return _padded({symbol: _checked(symbol, states) for symbol, states in oxidation_states.items()})
+
+
+@cache
+def _named_table(name: str) -> ChargeTable:
+    if name not in TABLES:
+        close = nearest(name, TABLES)
+        known = f"Nearest: {close}." if close else f"Known: {', '.join(TABLES)}."
+        raise UserError(f'unknown table of oxidation states "{name}". {known}')
+    return _padded({symbol: _states(symbol, name) for symbol in symbols() if symbol})
+
+
+def _checked(symbol: str, states: Any) -> tuple[int, ...]:
+    if symbol not in atomic_numbers():
+        close = nearest(str(symbol), atomic_numbers())
+        raise UserError(f'oxidation_states: unknown element "{symbol}".' + (f" Nearest: {close}." if close else ""))
+    if not isinstance(states, Sequence) or isinstance(states, str):
+        raise UserError(f"oxidation_states: a list of charges is expected for {symbol}, got {states!r}")
+    for state in states:
+        if isinstance(state, bool) or not isinstance(state, int) or not 0 < abs(state) < 10:
+            raise UserError(f"oxidation_states: {state!r} is not the charge of an ion of {symbol} (-9 to 9, not 0)")
+    return tuple(sorted(set(states)))
+
+
+def _padded(states: Mapping[str, tuple[int, ...]]) -> ChargeTable:
+    width = max((len(values) for values in states.values()), default=0)
+    charges = np.zeros((N_ELEMENTS, max(width, 1)), dtype=np.int64)
+    count = np.zeros(N_ELEMENTS, dtype=np.int64)
+    for symbol, values in states.items():
+        number = atomic_numbers()[symbol]
+        charges[number, : len(values)] = values
+        count[number] = len(values)
+    return ChargeTable(charges, count)

@@ -1,0 +1,149 @@
+"""Compositions as rows of atomic fractions, grouped by chemical system."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from pymatgen.core.composition import Composition
+from pymatgen.core.periodic_table import Element
+
+from matscout.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+Amounts: TypeAlias = "tuple[NDArray[np.float64], Sequence[str]]"
+Compositions: TypeAlias = "Sequence[Composition | str | Mapping[str, float]] | Composition | str | Amounts"
+"""Formulas or Compositions; or amounts of shape (n, k) with the symbols of their k elements, for tables of millions."""
+
+System: TypeAlias = tuple[str, ...]
+"""A chemical system: its element symbols in alphabetical order."""
+
+# Two compositions are one when their fractions agree to half a step of this grid, 3e-9. Its many small divisors put
+# fractions such as 1/3 on grid points, where rounding noise cannot tip them to either side.
+GRID = 2**8 * 3**3 * 5**2 * 7 * 11 * 13
+_SMALLEST_AMOUNT = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class FractionTable:
+    """Atomic fractions.
+
+    Attributes
+    ----------
+    fractions
+        Shape (n, k); each row sums to 1.
+    elements
+        Symbols of the k columns, in alphabetical order.
+    """
+
+    fractions: NDArray[np.float64]
+    elements: System
+
+    def __len__(self) -> int:
+        return len(self.fractions)
+
+    def by_system(self) -> Iterator[tuple[System, NDArray[np.intp], NDArray[np.float64]]]:
+        """Yield each chemical system with its rows and their fractions of its own elements, in a fixed order."""
+        if not len(self):
+            return
+        present = np.packbits(self.fractions > 0, axis=1)
+        patterns, group = np.unique(present, axis=0, return_inverse=True)
+        rows_by_group = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+        for pattern, rows in zip(patterns, rows_by_group, strict=True):
+            columns = np.flatnonzero(np.unpackbits(pattern, count=len(self.elements)))
+            yield tuple(self.elements[c] for c in columns), rows, self.fractions[np.ix_(rows, columns)]
+
+
+def system_of(elements: str | Sequence[str]) -> System:
+    """Return the chemical system of "Li-Fe-O", or of its elements, in alphabetical order.
+
+    Examples
+    --------
+    >>> system_of("Li-Fe-O")
+    ('Fe', 'Li', 'O')
+    """
+    symbols = elements.split("-") if isinstance(elements, str) else list(elements)
+    for symbol in symbols:
+        if not Element.is_valid_symbol(symbol):
+            raise UserError(f"unknown element {symbol!r} in the chemical system {elements!r}; write it as Li-Fe-O")
+    return tuple(sorted(set(symbols)))
+
+
+def fraction_table(compositions: Compositions, labels: Sequence[object] | None = None) -> FractionTable:
+    """Parse compositions and normalise them to atomic fractions, so that Na2Cl2 is NaCl.
+
+    Parameters
+    ----------
+    compositions
+        n formulas, Compositions or {symbol: amount}; or (amounts (n, k), k symbols).
+    labels
+        n names for error messages, such as entry ids.
+
+    Raises
+    ------
+    UserError
+        A composition is empty, not a formula, or holds something that is no element or has a negative amount; or there
+        are not n names.
+    """
+    if isinstance(compositions, tuple) and len(compositions) == 2 and isinstance(compositions[0], np.ndarray):
+        return _from_amounts(np.asarray(compositions[0], dtype=float), list(compositions[1]), labels)
+    if isinstance(compositions, str | Mapping):
+        compositions = [compositions]
+    parsed = [_amounts_of(composition, i, labels) for i, composition in enumerate(compositions)]
+    symbols = sorted({symbol for amounts in parsed for symbol in amounts})
+    column = {symbol: i for i, symbol in enumerate(symbols)}
+    values = np.zeros((len(parsed), len(symbols)))
+    for row, amounts in zip(values, parsed, strict=True):
+        for symbol, amount in amounts.items():
+            row[column[symbol]] = amount
+    return _from_amounts(values, symbols, labels)
+
+
+def grid_keys(fractions: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return whole numbers that are equal for equal compositions, shape as `fractions`."""
+    return np.rint(fractions * GRID).astype(np.int64)
+
+
+def _place(i: int, labels: Sequence[object] | None) -> str:
+    return f"the composition of entry {labels[i]}" if labels is not None and i < len(labels) else f"composition {i}"
+
+
+def _amounts_of(
+    composition: Composition | str | Mapping[str, float], i: int, labels: Sequence[object] | None
+) -> dict[str, float]:
+    if not composition:
+        return {}
+    try:
+        amounts = Composition(composition).get_el_amt_dict()
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{_place(i, labels)} is not a formula: {composition!r} ({error})") from error
+    return {symbol: float(amount) for symbol, amount in amounts.items()}
+
+
+def _from_amounts(values: NDArray[np.float64], symbols: list[str], labels: Sequence[object] | None) -> FractionTable:
+    if values.ndim != 2 or values.shape[1] != len(symbols):
+        raise UserError(f"amounts have shape {values.shape}, expected (n, {len(symbols)}) for {len(symbols)} elements")
+    if labels is not None and len(labels) != len(values):
+        raise UserError(f"{len(values)} compositions but {len(labels)} ids")
+    if len(set(symbols)) < len(symbols):
+        raise UserError(f"an element has amounts twice: {', '.join(symbols)}")
+    for column, symbol in enumerate(symbols):
+        if not Element.is_valid_symbol(symbol):
+            rows = np.flatnonzero(values[:, column])
+            place = _place(int(rows[0]), labels) if len(rows) else "the table of amounts"
+            raise UserError(f"{place} holds {symbol!r}, which is not an element")
+    bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
+    if bad.any():
+        raise UserError(f"{_place(int(bad.argmax()), labels)} has an amount that is negative or not a number")
+    values = np.where(values < _SMALLEST_AMOUNT, 0.0, values)
+    total = values.sum(axis=1, keepdims=True)
+    if (total == 0).any():
+        raise UserError(f"{_place(int((total == 0).argmax()), labels)} is empty")
+    order = sorted(range(len(symbols)), key=symbols.__getitem__)
+    return FractionTable((values / total)[:, order], tuple(symbols[i] for i in order))

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matscout.models import diversity
+from matscout.models.diversity import farthest_points
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def by_definition(X, n, chosen):
+    """Choose as the definition says, slowly."""
+    known = X[:, np.nanstd(X, axis=0) > 0]
+    scaled = np.nan_to_num((known - np.nanmean(known, axis=0)) / np.nanstd(known, axis=0))
+    chosen = list(chosen)
+    while len(chosen) < n:
+        distance = np.linalg.norm(scaled[:, None] - scaled[None, chosen], axis=2).min(axis=1)
+        distance[chosen] = -1
+        chosen.append(int(distance.argmax()))
+    return chosen
+
+
+@settings(deadline=None)
+@given(seeds, st.booleans())
+def test_each_row_is_the_farthest_from_those_before(seed, with_gaps):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 5)) * [1, 10, 0.1, 5, 0] + 3
+    if with_gaps:
+        X[rng.random(X.shape) < 0.2] = np.nan
+        X[:, 0] = np.arange(40)
+        X[:, 4] = 3
+    found = farthest_points(X, 8, seed=1).tolist()
+    assert found == by_definition(X, 8, found[:1])
+    assert farthest_points(X, 7, seed=1, chosen=[4]).tolist() == by_definition(X, 8, [4])[1:]
+
+
+def test_rows_chosen_earlier_are_kept_away_from_and_not_chosen_again():
+    X = [[0.0, 0.0], [0.1, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    assert farthest_points(X, 1, seed=0, chosen=[0, 3]).tolist() == [2]
+    assert sorted(farthest_points(X, 99, seed=0, chosen=[0, 3]).tolist()) == [1, 2, 4]
+
+
+def test_the_seed_draws_the_first_row_and_nothing_else_is_random():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    assert (farthest_points(X, 9, seed=5) == farthest_points(X, 9, seed=5)).all()
+    assert len({int(farthest_points(X, 1, seed=seed)[0]) for seed in range(8)}) > 4
+
+
+@settings(deadline=None)
+@given(st.sampled_from([1e-6, 1.0, 1e6]), st.sampled_from([0.0, -1e4]))
+def test_the_unit_of_a_feature_does_not_count(scale, shift):
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    other = X * [1, scale, 1, 1] + [0, shift * scale, 0, 0]
+    assert (farthest_points(X, 10, seed=2) == farthest_points(other, 10, seed=2)).all()
+
+
+def test_constant_and_unknown_columns_do_not_count(recwarn):
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    padded = np.column_stack([X, np.full(50, 0.1), np.full(50, np.nan)])
+    assert (farthest_points(X, 10, seed=2) == farthest_points(padded, 10, seed=2)).all()
+    assert not recwarn.list
+
+
+def test_chunks_do_not_show(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(100, 4))
+    whole = farthest_points(X, 10, seed=2)
+    monkeypatch.setattr(diversity, "_CHUNK_NUMBERS", 28)
+    assert (farthest_points(X, 10, seed=2) == whole).all()
+
+
+def test_the_same_row_many_times_is_chosen_once_before_it_repeats():
+    X = [[0.0], [0.0], [0.0], [1.0], [2.0]]
+    found = farthest_points(X, 5, seed=0).tolist()
+    assert {X[i][0] for i in found[:3]} == {0.0, 1.0, 2.0}
+    assert sorted(found) == [0, 1, 2, 3, 4]
+
+
+def test_nothing_wanted_or_nothing_left_gives_no_row():
+    assert farthest_points([[1.0], [2.0]], 0, seed=0).tolist() == []
+    assert farthest_points([[1.0], [2.0]], 3, seed=0, chosen=[0, 1]).tolist() == []
+    assert farthest_points(np.empty((0, 3)), 3, seed=0).tolist() == []
+
+
+def test_wrong_input_is_named():
+    with pytest.raises(ValueError, match="row 7 was chosen earlier, but there are 2 rows"):
+        farthest_points([[1.0], [2.0]], 1, seed=0, chosen=[7])
+    with pytest.raises(ValueError, match="infinite in column 1"):
+        farthest_points([[1.0, np.inf], [2.0, 0.0]], 1, seed=0)
+    with pytest.raises(ValueError, match="shape"):
+        farthest_points([1.0, 2.0], 1, seed=0)

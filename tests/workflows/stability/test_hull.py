@@ -1,0 +1,419 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.analysis.phase_diagram import PhaseDiagram
+from pymatgen.core import Composition
+from pymatgen.entries.computed_entries import ComputedEntry
+from scipy.optimize import linprog
+
+from matscout.errors import UserError
+from matscout.workflows.stability import Hull, read_entries, restrict
+
+SYMBOLS = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr")
+
+# Few amounts and coarse energies make duplicates, collinear compositions and entries that lie exactly on a facet.
+amounts = st.lists(st.integers(0, 3), min_size=3, max_size=3).filter(lambda row: sum(x > 0 for x in row) > 1)
+coarse = st.integers(-20, 4).map(lambda tenth: tenth / 10)
+unhurried = settings(deadline=None)  # the first hull imports Qhull, and machines are shared
+systems = st.lists(st.tuples(amounts, coarse), min_size=1, max_size=9)
+
+
+def hull_of(points, order=None, multiplier=1):
+    ids = [f"e{i}" for i in range(len(points))]
+    order = range(len(points)) if order is None else order
+    table = np.array([points[i][0] for i in order], dtype=float) * multiplier
+    return Hull(
+        (table, SYMBOLS[: table.shape[1]]),
+        [points[i][1] for i in order],
+        [ids[i] for i in order],
+        formation_energies=True,
+    )
+
+
+def by_linear_program(fractions, energies, at):
+    """Energy of the hull of points and of elements at 0, by HiGHS."""
+    n = fractions.shape[1]
+    points, costs = np.vstack([np.eye(n), fractions]), np.concatenate([np.zeros(n), energies])
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    return np.array([linprog(costs, A_eq=points.T, b_eq=x, method="highs", options=tight).fun for x in at])
+
+
+def own_distances(hull, points):
+    table = np.array([row for row, _ in points], dtype=float)
+    return hull.e_above_hull((table, SYMBOLS[: table.shape[1]]), [energy for _, energy in points])
+
+
+# ---- against others
+
+
+def test_the_943_entries_have_the_40_stable_phases_and_distances_that_pymatgen_finds(iron_phosphates):
+    reference = PhaseDiagram(iron_phosphates)
+    hull = Hull.from_entries(iron_phosphates)
+    distances = hull.e_above_hull(
+        [entry.composition for entry in iron_phosphates], [entry.energy_per_atom for entry in iron_phosphates]
+    )
+    assert len(hull) == 943
+    assert len(hull.stable_ids) == 40
+    assert set(hull.stable_ids) == {entry.entry_id for entry in reference.stable_entries}
+    assert distances == pytest.approx([reference.get_e_above_hull(e) for e in iron_phosphates], abs=1e-8)
+    assert (distances == 0).sum() == 40
+
+
+def test_the_859_older_entries_agree_with_pymatgen_too(data):
+    entries = read_entries(data / "entries" / "Li-Fe-P-O_entries.json.gz")
+    reference = PhaseDiagram(entries)
+    hull = Hull.from_entries(entries)
+    assert len(hull.stable_ids) == 43
+    assert set(hull.stable_ids) == {entry.entry_id for entry in reference.stable_entries}
+    distances = hull.e_above_hull([e.composition for e in entries], [e.energy_per_atom for e in entries])
+    assert distances == pytest.approx([reference.get_e_above_hull(e) for e in entries], abs=1e-8)
+
+
+def test_decomposition_energies_are_those_of_pymatgen(iron_phosphates):
+    entries = restrict(iron_phosphates, ["Li", "O"])
+    reference = PhaseDiagram(entries)
+    hull = Hull.from_entries(entries)
+    energies = dict(zip(hull.ids, hull.decomposition_energy(), strict=True))
+    stable = sorted((e for e in reference.stable_entries if not e.is_element), key=lambda e: e.entry_id)
+    unstable = [e for e in entries if not e.is_element and e not in stable]
+    assert len(stable) == 3
+    for entry in stable + unstable[::8]:
+        _, expected = reference.get_decomp_and_phase_separation_energy(entry)
+        assert energies[entry.entry_id] == pytest.approx(expected, abs=1e-6)  # its optimiser stops at 1e-8 of its own
+        assert (energies[entry.entry_id] < 0) >= (entry in stable)
+    assert all(energies[e.entry_id] == 0 for e in entries if e.is_element)
+
+
+@pytest.mark.parametrize("n_elements", range(2, 8))
+def test_random_systems_agree_with_a_linear_program(n_elements):
+    rng = np.random.default_rng(n_elements)
+    for coarse_energies in (False, True):
+        table = rng.integers(0, 4, (20, n_elements))
+        table = table[(table > 0).sum(axis=1) > 1]
+        fractions = table / table.sum(axis=1, keepdims=True)
+        energies = rng.normal(-0.3, 0.3, len(table))
+        energies = np.round(energies, 1) if coarse_energies else energies
+        symbols = SYMBOLS[:n_elements]
+        hull = Hull((table, symbols), energies, [f"e{i}" for i in range(len(table))], formation_energies=True)
+        at = np.vstack([rng.dirichlet(np.ones(n_elements), 6), fractions])
+        expected = by_linear_program(fractions, energies, at)
+        assert hull.hull_energy((at, symbols)) == pytest.approx(expected, abs=1e-9)
+
+        differs = (np.abs(fractions[:, None] - fractions) > 1e-9).any(axis=2)
+        without = [
+            by_linear_program(fractions[m], energies[m], x[None])[0] for m, x in zip(differs, fractions, strict=True)
+        ]
+        assert hull.decomposition_energy() == pytest.approx(energies - without, abs=1e-9)
+
+
+def test_nearly_coinciding_compositions_leave_the_hull_exact():
+    rng = np.random.default_rng(7)
+    base = rng.dirichlet(np.ones(4), 12)
+    fractions = np.vstack([base, np.abs(base + rng.normal(0, 1e-5, base.shape))])
+    fractions /= fractions.sum(axis=1, keepdims=True)
+    energies = -np.round(1 - fractions.max(axis=1), 2)
+    symbols = SYMBOLS[:4]
+    hull = Hull((fractions, symbols), energies, list(range(24)), formation_energies=True)
+    for x in np.vstack([rng.dirichlet(np.ones(4), 20), fractions]):
+        parts = hull.decompose(dict(zip(symbols, x, strict=True)))
+        corners = {**dict(enumerate(fractions)), **dict(zip(symbols, np.eye(4), strict=True))}
+        heights = {**dict(enumerate(energies)), **dict.fromkeys(symbols, 0.0)}
+        assert sum(part * corners[name] for name, part in parts.items()) == pytest.approx(x, abs=1e-7)
+        energy = sum(part * heights[name] for name, part in parts.items())  # what can be made, against the bound
+        assert hull.hull_energy((x[None], symbols))[0] == pytest.approx(energy, abs=1e-6)
+
+
+# ---- known answers
+
+
+@pytest.fixture
+def salt():
+    return Hull(["Na", "Cl2", "Na2Cl2", "NaCl", "Na3Cl"], [-1.3, -1.8, -3.6, -3.5, -1.9], ["na", "cl", "b1", "b2", "x"])
+
+
+def test_only_the_lowest_entry_of_a_composition_counts(salt):
+    assert salt.stable_ids == ("na", "cl", "b1")
+    assert salt.e_above_hull(["NaCl", "Na4Cl4"], [-3.5, -3.7]) == pytest.approx([0.1, -0.1])
+
+
+def test_formation_energies_count_from_the_lowest_element():
+    hull = Hull(["Na", "Na", "Cl"], [-1.3, -1.2, -1.8])
+    assert hull.reference_energies == {"Cl": -1.8, "Na": -1.3}
+    assert hull.formation_energy(["NaCl", Composition("Na3Cl")], [-2.0, -1.5]) == pytest.approx([-0.45, -0.075])
+
+
+def test_decomposition_energy_has_the_signs_of_its_definition(salt):
+    # Without NaCl (-2.05 eV/atom against the elements, its polymorph -1.95) Na3Cl and Cl2 are left, on a line through
+    # -0.475 and 0, which passes -0.475 * 2 / 3 at NaCl. Na3Cl itself lies above the line from Na to NaCl.
+    between = -0.475 * 2 / 3
+    assert salt.decomposition_energy() == pytest.approx([0, 0, -2.05 - between, -1.95 - between, -0.475 + 2.05 / 2])
+
+
+def test_what_lies_above_the_elements_never_shapes_the_hull():
+    hull = Hull(["NaCl", "NaCl3"], [0.3, 0.2], formation_energies=True)
+    assert hull.hull_energy(["NaCl", "NaCl3"]).tolist() == [0, 0]
+    assert hull.stable_ids == ()
+    assert hull.decomposition_energy() == pytest.approx([0.3, 0.2])
+
+
+def test_a_composition_decomposes_into_atomic_fractions_of_its_neighbours(salt):
+    assert salt.decompose("Na3Cl") == pytest.approx({"na": 0.5, "b1": 0.5})
+    assert salt.decompose("NaCl") == {"b1": 1.0}
+    assert salt.decompose("Na") == {"na": 1.0}
+
+
+def test_an_unlisted_element_goes_by_its_symbol():
+    hull = Hull(["NaCl"], [-2.0], ["b1"], formation_energies=True)
+    assert hull.decompose("Na3Cl") == pytest.approx({"Na": 0.5, "b1": 0.5})
+    assert hull.decompose("K3Rb") == pytest.approx({"K": 0.75, "Rb": 0.25})
+
+
+def test_a_listed_element_stands_in_for_the_unlisted_one_unless_it_is_higher():
+    hull = Hull(["Na", "K", "K"], [0.0, 0.1, 0.2], ["bcc", "fcc", "hcp"], formation_energies=True)
+    assert hull.decompose("NaK") == pytest.approx({"K": 0.5, "bcc": 0.5})
+    assert hull.stable_ids == ("bcc",)
+    below = Hull(["Na"], [-0.2], ["new"], formation_energies=True)
+    assert below.decompose("NaK") == pytest.approx({"K": 0.5, "new": 0.5})
+    assert below.hull_energy(["NaK"]) == pytest.approx([-0.1])
+
+
+def test_an_entry_exactly_on_a_tie_line_is_stable():
+    hull = Hull(["Na3Cl", "NaCl"], [-0.5, -1.0], ["on", "corner"], formation_energies=True)
+    assert hull.stable_ids == ("on", "corner")
+    assert hull.decompose("Na3Cl") == {"on": 1.0}
+    assert hull.decomposition_energy()[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_completeness_counts_competitors_by_number_of_elements(salt):
+    assert salt.completeness("Na-Cl") == {1: 2, 2: 3}
+    assert Hull(["LiF", "LiO"], [-1, -1], formation_energies=True).completeness(["Li", "F", "O"]) == {1: 3, 2: 2, 3: 0}
+
+
+def test_entries_without_ids_go_by_their_formulas_in_any_order():
+    entries = [ComputedEntry("Na", -1), ComputedEntry("Cl", -1), ComputedEntry("Na2Cl2", -8), ComputedEntry("NaCl", -5)]
+    ids = {"Na", "Cl2", "NaCl", "NaCl#2"}
+    for order in itertools.permutations(entries):
+        hull = Hull.from_entries(order)
+        assert set(hull.ids) == ids
+        assert set(hull.stable_ids) == {"Na", "Cl2", "NaCl"}
+        assert hull.version == Hull.from_entries(entries).version
+
+
+# ---- invariants
+
+
+@unhurried
+@given(systems, st.randoms(use_true_random=False))
+def test_the_order_of_entries_does_not_matter(points, random):
+    order = list(range(len(points)))
+    random.shuffle(order)
+    first, second = hull_of(points), hull_of(points, order)
+    assert (own_distances(first, points) == own_distances(second, points)).all()
+    assert set(first.stable_ids) == set(second.stable_ids)
+    assert first.version == second.version
+    assert first.decompose("LiNaK") == second.decompose("LiNaK")
+
+
+@unhurried
+@given(systems)
+def test_the_size_of_the_cell_does_not_matter(points):
+    single, double = hull_of(points), hull_of(points, multiplier=2)
+    assert (own_distances(single, points) == own_distances(double, points)).all()
+    assert single.version == double.version
+
+
+@unhurried
+@given(systems)
+def test_a_new_entry_makes_no_other_distance_smaller_and_adding_equals_building_anew(points):
+    *known, new = points
+    whole = hull_of(points)
+    if known:
+        grown = hull_of(known)
+        before = own_distances(grown, known)
+        grown.add((np.array([new[0]], dtype=float), SYMBOLS[:3]), [new[1]], [f"e{len(known)}"])
+        after = own_distances(grown, known)
+        assert (after >= before - 1e-12).all()
+        assert (own_distances(grown, points) == own_distances(whole, points)).all()
+        assert (grown.version, grown.stable_ids) == (whole.version, whole.stable_ids)
+        assert (grown.decomposition_energy() == whole.decomposition_energy()).all()
+
+
+@unhurried
+@given(systems)
+def test_vertices_are_at_zero_and_phases_off_the_hull_can_go(points):
+    hull = hull_of(points)
+    distances = own_distances(hull, points)
+    assert {f"e{i}" for i, d in enumerate(distances) if d == 0} == set(hull.stable_ids)
+    on_hull = [i for i, d in enumerate(distances) if d == 0]
+    if on_hull:
+        assert own_distances(hull_of(points, on_hull), points) == pytest.approx(distances, abs=1e-12)
+
+
+@unhurried
+@given(systems, st.lists(st.floats(-10, 0), min_size=3, max_size=3))
+def test_absolute_energies_give_what_formation_energies_do(points, references):
+    table = np.array([row for row, _ in points] + [[1, 0, 0], [0, 2, 0], [0, 0, 1]], dtype=float)
+    shift = table / table.sum(axis=1, keepdims=True) @ references
+    energies = np.array([energy for _, energy in points] + [0, 0, 0]) + shift
+    absolute = Hull((table, SYMBOLS[:3]), energies, range(len(table)))
+    relative = hull_of(points)
+    n = len(points)
+    assert absolute.e_above_hull((table[:n], SYMBOLS[:3]), energies[:n]) == pytest.approx(
+        own_distances(relative, points), abs=2e-9
+    )
+    assert absolute.decomposition_energy()[:n] == pytest.approx(relative.decomposition_energy(), abs=1e-9)
+    assert absolute.hull_energy((table, SYMBOLS[:3])) == pytest.approx(
+        relative.hull_energy((table, SYMBOLS[:3])) + shift, abs=1e-9
+    )
+
+
+@unhurried
+@given(systems, st.lists(st.integers(1, 9), min_size=3, max_size=3))
+def test_a_decomposition_makes_the_composition_at_the_energy_of_the_hull(points, amounts):
+    hull = hull_of(points)
+    formula = dict(zip(SYMBOLS, amounts, strict=False))
+    parts = hull.decompose(formula)
+    assert sum(parts.values()) == pytest.approx(1)
+    fractions = {f"e{i}": np.array(row) / sum(row) for i, (row, _) in enumerate(points)}
+    fractions |= dict(zip(SYMBOLS, np.eye(3), strict=False))
+    energies = {f"e{i}": energy for i, (_, energy) in enumerate(points)} | dict.fromkeys(SYMBOLS, 0.0)
+    made = sum(share * fractions[name] for name, share in parts.items())
+    assert made == pytest.approx(np.array(amounts) / sum(amounts), abs=1e-8)
+    assert sum(share * energies[name] for name, share in parts.items()) == pytest.approx(
+        hull.hull_energy([formula])[0], abs=1e-8
+    )
+
+
+# ---- many systems
+
+
+def test_nine_hundred_systems_are_labelled_each_by_itself():
+    rng = np.random.default_rng(0)
+    elements = (
+        "H Li Be B C N O F Na Mg Al Si P S Cl K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Rb Sr Y Zr Nb Mo Sn I"
+    )
+    pairs = list(itertools.combinations(elements.split(), 2))
+    binaries = [f"{a}{n}{b}{m}" for a, b in pairs for n, m in ((1, 1), (2, 1))]
+    triples = list(itertools.combinations(elements.split(), 3))
+    ternaries = ["".join(triples[i]) + "3" for i in rng.choice(len(triples), 900, replace=False)]
+    energies = rng.normal(-0.5, 0.5, len(binaries) + 900)
+    hull = Hull(binaries + ternaries, energies, formation_energies=True)
+    distances = hull.e_above_hull(ternaries, energies[len(binaries) :])
+    assert len(hull._solved) == 900  # one small system each, not one of 40 elements
+    for i in range(0, 900, 90):
+        inside = set(Composition(ternaries[i]).get_el_amt_dict())
+        entries = [
+            ComputedEntry(formula, energy * Composition(formula).num_atoms)
+            for formula, energy in zip(binaries + ternaries, energies, strict=True)
+            if inside.issuperset(Composition(formula).get_el_amt_dict())
+        ]
+        reference = PhaseDiagram([*entries, *(ComputedEntry(element, 0) for element in sorted(inside))])
+        own = next(entry for entry in entries if entry.composition == Composition(ternaries[i]))
+        assert distances[i] == pytest.approx(reference.get_e_above_hull(own), abs=1e-8)
+
+
+def test_adding_solves_only_the_systems_that_contain_the_new_entry():
+    hull = Hull(["NaCl", "KCl", "MgO"], [-2, -2, -3], formation_energies=True)
+    systems = [("Cl", "Na"), ("Cl", "K", "Na"), ("Mg", "O"), ("Mg", "Na"), ("K",)]
+    before = [hull._solve(system) for system in systems]
+    hull.add(["Na2Cl"], [-1.9])
+    kept = [hull._solve(system) is solved for system, solved in zip(systems, before, strict=True)]
+    assert kept == [False, False, True, True, True]
+    assert hull.e_above_hull(["Na2Cl"], [-1.9]).tolist() == [0]
+
+
+def test_a_lower_element_moves_every_system_it_is_in():
+    hull = Hull(["Na", "Cl", "NaCl"], [-1, -1, -2], ["na", "cl", "salt"])
+    assert hull.stable_ids == ("na", "cl", "salt")
+    hull.add(["Na"], [-4], ["lower"])
+    assert hull.stable_ids == ("cl", "lower")
+    assert hull.e_above_hull(["NaCl"], [-2]) == pytest.approx([0.5])
+
+
+# ---- mistakes
+
+
+def test_a_missing_element_is_named_with_entries_that_need_it():
+    with pytest.raises(UserError, match=r"element O, which a, b, c and 1 more need"):
+        Hull(["Li", "Li2O", "LiO", "Li2O2", "LiO8"], [-1] * 5, ["li", "a", "b", "c", "d"])
+
+
+def test_a_question_about_an_element_the_hull_does_not_have_is_refused(salt):
+    for ask in (salt.hull_energy, lambda c: salt.e_above_hull(c, [-1]), lambda c: salt.decompose(c[0])):
+        with pytest.raises(UserError, match="element K, which KCl need"):
+            ask(["KCl"])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_energies_that_are_not_finite_are_named(bad, salt):
+    with pytest.raises(UserError, match=r"not finite: b \("):
+        Hull(["Na", "Cl", "NaCl"], [-1, bad, -3], ["a", "b", "c"])
+    with pytest.raises(UserError, match=r"not finite: Na3Cl \("):
+        salt.e_above_hull(["NaCl", "Na3Cl"], [-1, bad])
+
+
+def test_an_id_with_two_energies_is_named(salt):
+    with pytest.raises(UserError, match=r"two entries: b1 \(-3.6 and -3.7 eV/atom\)"):
+        salt.add(["NaCl"], [-3.7], ["b1"])
+    with pytest.raises(UserError, match=r"two entries: x \(two compositions\)"):
+        Hull(["NaCl", "KCl"], [-1, -1], ["x", "x"], formation_energies=True)
+
+
+def test_an_entry_given_again_counts_once(salt):
+    before = salt.version
+    salt.add(["Na2Cl2"], [-3.6], ["b1"])
+    assert (len(salt), salt.version) == (5, before)
+
+
+def test_a_refused_addition_leaves_the_hull_as_it_was(salt):
+    before = salt.version, salt.stable_ids
+    with pytest.raises(UserError):
+        salt.add(["NaCl", "KCl"], [-9, -9], ["lower", "no-reference"])
+    assert (salt.version, salt.stable_ids) == before
+
+
+@pytest.mark.parametrize(
+    ("composition", "words"),
+    [
+        ("", "entry b is empty"),
+        ({"Na": 0}, "entry b is empty"),
+        ("Na?", "entry b is not a formula"),
+        ({"Xx": 1}, "'Xx', which is not an element"),
+    ],
+)
+def test_what_is_no_composition_is_named(composition, words):
+    with pytest.raises(UserError, match=words):
+        Hull(["Na", composition], [-1, -1], ["a", "b"])
+
+
+def test_amounts_that_are_negative_or_nan_are_refused():
+    for bad in (-1.0, np.nan):
+        with pytest.raises(UserError, match="composition 1 has an amount that is negative or not a number"):
+            Hull((np.array([[1, 1], [1, bad]]), ("Na", "Cl")), [-1, -1], formation_energies=True)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "words"),
+    [(("Na", "Xx"), "'Xx', which is not an element"), (("Na", "Na"), "twice"), (("Na",), r"expected \(n, 1\)")],
+)
+def test_columns_of_amounts_that_are_no_elements_are_refused(symbols, words):
+    for table in ([[1, 1]], [[1, 0]]):
+        with pytest.raises(UserError, match=words):
+            Hull((np.array(table), symbols), [-1], formation_energies=True)
+
+
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(UserError, match="2 compositions but energies of shape"):
+        Hull(["Na", "Cl"], [-1])
+    with pytest.raises(UserError, match="2 compositions but 1 ids"):
+        Hull(["Na", "Cl"], [-1, -1], ["a"])
+
+
+def test_a_misspelt_chemical_system_is_refused(salt):
+    with pytest.raises(UserError, match="unknown element 'Lithium'"):
+        salt.completeness("Lithium-O")
