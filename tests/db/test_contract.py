@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 ids = st.integers(0, 7)
 states = st.sampled_from(["waiting", "running", "finished"])
 numbers = st.one_of(
-    st.integers(-3, 3), st.floats(-3, 3, width=16), st.sampled_from([-0.0, 2**53, 2**53 + 1, -(2**63), 1e300, float("inf")])
+    st.integers(-3, 3),
+    st.floats(-3, 3, width=16),
+    st.sampled_from([-0.0, 2**53, 2**53 + 1, -(2**63), 1e300, float("inf")]),
 )
 dates = st.integers(-1000, 1000).map(lambda ms: datetime(1970, 1, 1) + timedelta(milliseconds=ms))  # noqa: DTZ001  as BSON
 scalars = st.one_of(
@@ -46,15 +48,26 @@ scalars = st.one_of(
     st.sampled_from([b"", b"b", b"ab"]),
 )
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2), max_leaves=4
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
 )
 results = st.fixed_dictionaries(
-    {}, optional={"energy": st.integers(-4, 4) | st.none(), "steps": st.lists(st.fixed_dictionaries({}, optional={"f": ids}), max_size=3)}
+    {},
+    optional={
+        "energy": st.integers(-4, 4) | st.none(),
+        "steps": st.lists(st.fixed_dictionaries({}, optional={"f": ids}), max_size=3),
+    },
 )
 
 
 def documents(value: st.SearchStrategy[Any] | None) -> st.SearchStrategy[dict[str, Any]]:
-    optional = {"n": st.integers(-2, 2), "tags": st.lists(st.sampled_from("xyz"), max_size=3), "result": results, "u": ids}
+    optional = {
+        "n": st.integers(-2, 2),
+        "tags": st.lists(st.sampled_from("xyz"), max_size=3),
+        "result": results,
+        "u": ids,
+    }
     optional |= {} if value is None else {"v": value}
     return st.fixed_dictionaries({"_id": ids, "state": states}, optional=optional)
 
@@ -72,7 +85,9 @@ class Contract:
             st.fixed_dictionaries({"n": st.dictionaries(comparison, st.integers(-2, 2), min_size=1, max_size=2)}),
             st.fixed_dictionaries({"n": st.booleans().map(lambda exists: {"$exists": exists})}),
             st.fixed_dictionaries({"tags": st.sampled_from("xyz")}),
-            st.fixed_dictionaries({"result.energy": st.dictionaries(comparison, st.integers(-4, 4), min_size=1, max_size=2)}),
+            st.fixed_dictionaries(
+                {"result.energy": st.dictionaries(comparison, st.integers(-4, 4), min_size=1, max_size=2)}
+            ),
             st.fixed_dictionaries({"result.steps.f": ids}),
         ]
         if value is not None:
@@ -88,7 +103,9 @@ class Contract:
         self.filters = st.just({}) | one | both.map(lambda f: f[0] | f[-1])
         self.filters |= both.map(lambda f: {"$or": f}) | both.map(lambda f: {"$and": f, "state": "waiting"})
         paths = ["n", "state", "_id", "result.energy", *(["v", "tags", "result.steps.f"] if value is not None else [])]
-        keys = st.lists(st.tuples(st.sampled_from(paths), st.sampled_from([1, -1])), max_size=2, unique_by=lambda key: key[0])
+        keys = st.lists(
+            st.tuples(st.sampled_from(paths), st.sampled_from([1, -1])), max_size=2, unique_by=lambda key: key[0]
+        )
         self.sorts = keys.map(lambda key: [*key, *([] if "_id" in dict(key) else [("_id", 1)])])
         sets = {"state": states, "n": st.integers(-2, 2), "result.energy": st.integers(-4, 4), "u": ids}
         updates = {
@@ -132,11 +149,19 @@ class Contract:
         return lambda collection: (collection.delete_many if many else collection.delete_one)(query).deleted_count
 
     def do_find(self, draw):
-        query, sort, skip, limit = draw(self.filters), draw(self.sorts), draw(st.integers(0, 2)), draw(st.integers(0, 3))
+        query, sort, skip, limit = (
+            draw(self.filters),
+            draw(self.sorts),
+            draw(st.integers(0, 2)),
+            draw(st.integers(0, 3)),
+        )
         return lambda collection: list(collection.find(query).sort(sort).skip(skip).limit(limit))
 
     def do_project(self, draw):
-        query, fields = draw(self.filters), draw(st.sampled_from([{"state": 1}, {"result.steps": 0}, {"_id": 0, "n": 1}]))
+        query, fields = (
+            draw(self.filters),
+            draw(st.sampled_from([{"state": 1}, {"result.steps": 0}, {"_id": 0, "n": 1}])),
+        )
         return lambda collection: list(collection.find(query, dict(fields)).sort("_id", 1))
 
     def do_count(self, draw):
@@ -146,7 +171,9 @@ class Contract:
     def do_group(self, draw):
         query = draw(self.filters)
         group = {"_id": "$state", "n": {"$sum": 1}, "least": {"$min": "$result.energy"}}
-        return lambda collection: sorted(collection.aggregate([{"$match": query}, {"$group": group}]), key=lambda row: row["_id"])
+        return lambda collection: sorted(
+            collection.aggregate([{"$match": query}, {"$group": group}]), key=lambda row: row["_id"]
+        )
 
     def do_page_of_pipeline(self, draw):
         query, limit = draw(self.filters), draw(st.integers(1, 3))
@@ -226,7 +253,9 @@ def run_contract(contract: Contract, data: st.DataObject, store: Store, reopen: 
     store = reopen(store)
     with closing(store):
         assert content(store.collection(name)) == content(reference)
-        assert store.collection(name).index_information().keys() | {"_id_"} == reference.index_information().keys() | {"_id_"}
+        assert store.collection(name).index_information().keys() | {"_id_"} == reference.index_information().keys() | {
+            "_id_"
+        }
         for document in list(reference.find()):
             twice = {key: value for key, value in document.items() if key in {"u", "v"}} | {"_id": 99, "state": "again"}
             insert_again = lambda collection, twice=twice: collection.insert_one(dict(twice)).inserted_id  # noqa: E731

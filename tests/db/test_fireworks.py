@@ -11,6 +11,7 @@ from matscout.db.store import connect
 launchpad_module = pytest.importorskip("fireworks.core.launchpad")
 
 from fireworks import Firework, FWAction, FWorker, ScriptTask, Workflow  # noqa: E402  after importorskip
+from fireworks.utilities import fw_serializers  # noqa: E402
 
 
 @pytest.fixture
@@ -22,6 +23,9 @@ def open_launchpad(tmp_path, monkeypatch):
         store = connect(tmp_path / "store")
         opened.append(store)
         monkeypatch.setattr(launchpad_module, "MongoClient", lambda *_, **__: store.client)
+        # Looking for the task's class, FireWorks would import all of its own tests.
+        where = "fireworks.user_objects.firetasks.script_task"
+        monkeypatch.setitem(fw_serializers.SAVED_FW_MODULES, "ScriptTask", where)
         monkeypatch.setattr(launchpad_module, "GRIDFS_FALLBACK_COLLECTION", None)
         return store, launchpad_module.LaunchPad(strm_lvl="CRITICAL")
 

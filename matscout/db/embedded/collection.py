@@ -22,7 +22,6 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
 from matscout.db.embedded.cursor import EmbeddedCursor, as_pairs
 from matscout.db.embedded.pipeline import begin, needed_fields
-from matscout.db.embedded.rows import PAGE
 from matscout.db.embedded.search import Row, Search
 
 if TYPE_CHECKING:
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 
 SHORT = 1_000
 """Results of at most this many documents are read in one go."""
+
+PAGE, PAGE_BYTES = 200, 1_000_000
+"""Documents, and bytes of them, that are read at once where more pass by."""
 
 _NOT_THERE = "sessions, collations, hints and array filters are not implemented in the embedded store"
 
@@ -84,12 +86,22 @@ class EmbeddedCollection(Collection):
         yield from (self._projected(document, fields) for document in found)
 
     def _pages(self, search: Search, places: array[int], state: tuple[int, int]) -> Iterator[dict[str, Any]]:
-        for start in range(0, len(places), PAGE):
+        rest = iter(places)
+        while True:
+            page, looked_at, size = [], 0, 0
             with self._engine.read():
-                rows = [row for row in map(search.read, places[start : start + PAGE]) if row]
-                if not search.precise or self._engine.state() != state:
-                    rows = [row for row in rows if search.applies(row.document)]
-            yield from (row.document for row in rows)
+                recheck = not search.precise or self._engine.state() != state
+                for seq in rest:
+                    row = search.read(seq)
+                    if row is not None and not (recheck and not search.applies(row.document)):
+                        page.append(row.document)
+                    looked_at += 1
+                    size += len(row.body) if row else 0
+                    if looked_at == PAGE or size > PAGE_BYTES:
+                        break
+            yield from page
+            if not looked_at:
+                return
 
     def _projected(self, document: dict[str, Any], fields: Any) -> dict[str, Any]:
         if not fields:

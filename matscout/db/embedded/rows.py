@@ -5,6 +5,7 @@ They have the methods that mongomock calls on its own, and hold nothing but name
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from matscout.db.embedded.engine import Engine
     from matscout.db.embedded.schema import Field
-
-PAGE = 200
-"""Documents read at once where a whole collection passes by."""
 
 
 class CollectionStore:
@@ -142,7 +140,7 @@ class CollectionStore:
 
     @property
     def documents(self) -> Iterator[dict[str, Any]]:
-        """All documents in natural order, a page at a time."""
+        """All documents in natural order, one at a time."""
         for _, document in self._numbered():
             yield document
 
@@ -178,20 +176,15 @@ class CollectionStore:
             return row[0] if row else None
 
     def _numbered(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        last = 0
-        while True:
+        with self.engine.read() as db:
+            number = self.info.id if self.info else 0
+            places = db.execute("SELECT seq FROM documents WHERE collection = ? ORDER BY seq", (number,))
+            seqs = array("q", (seq for (seq,) in places))
+        for seq in seqs:
             with self.engine.read() as db:
-                if self.info is None:
-                    return
-                rows = db.execute(
-                    "SELECT seq, body FROM documents WHERE collection = ? AND seq > ? ORDER BY seq LIMIT ?",
-                    (self.info.id, last, PAGE),
-                ).fetchall()
-            if not rows:
-                return
-            for seq, body in rows:
+                body = self.body(db, seq)
+            if body is not None:
                 yield seq, bson.decode(body)
-            last = rows[-1][0]
 
     def _add_entries(
         self,

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import torch
 from atomate2.forcefields.jobs import ForceFieldRelaxMaker
 from chgnet.model.dynamics import CHGNetCalculator
 from chgnet.model.model import CHGNet
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ase import Atoms
@@ -51,6 +54,18 @@ def chgnet_calculator(model: str, min_volume: float) -> Calculator:
         calculator = GuardedCHGNetCalculator(network, use_device="cpu", on_isolated_atoms="error")
     calculator.min_volume = min_volume
     return calculator
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core: the last digits of a sum depend on how many threads share it, and with them the choices."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass

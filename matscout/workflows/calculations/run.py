@@ -92,11 +92,12 @@ def _raised(error: BaseException) -> dict[str, Any]:
 
 
 def _run(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
-    from matscout.workflows.calculations.chgnet import ChgnetMaker, CollapsedCellError
+    from matscout.workflows.calculations.chgnet import ChgnetMaker, CollapsedCellError, one_thread
 
     maker = ChgnetMaker.from_protocol(protocol, folder=folder)
     try:
-        outcome = maker.run_ase(structure)
+        with one_thread():
+            outcome = maker.run_ase(structure)
     except CollapsedCellError as error:
         return _failed("implausible", str(error))
     fields = _numbers(structure, outcome)

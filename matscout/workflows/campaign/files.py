@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+_TAGS = frozenset({"computed", "file"})
+
+
 def read_spec(path: Path) -> CampaignSpec:
     """Read and check a campaign file.
 
@@ -47,12 +50,7 @@ def read_spec(path: Path) -> CampaignSpec:
     try:
         return CampaignSpec.model_validate(content)
     except ValidationError as error:
-        raise UserError(_describe(path, node, error.errors()[0])) from None
-
-
-def read_spec_text(text: str) -> CampaignSpec:
-    """Read a campaign from the JSON that a store keeps."""
-    return CampaignSpec.model_validate_json(text)
+        raise UserError(_describe(path, node, _worst(error.errors()))) from None
 
 
 def _os_words(error: Exception) -> str:
@@ -75,9 +73,29 @@ def _broken(path: Path, error: yaml.YAMLError) -> str:
     return f"{path}{where}: not valid YAML: {problem}"
 
 
+def _worst(errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """Choose the mistake to speak of.
+
+    An unknown key comes before the missing one that it was meant to be. Where a value may have several forms, pydantic
+    reports all that it is not: the form that fits deepest is the one that was meant.
+    """
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+    places = [_location(error) for error in errors]
+
+    def is_outdone(n: int) -> bool:
+        return any(len(other) > len(places[n]) and other[: len(places[n])] == places[n] for other in places)
+
+    return (unknown or [error for n, error in enumerate(errors) if not is_outdone(n)])[0]
+
+
+def _location(error: ErrorDetails) -> tuple[int | str, ...]:
+    """Place of an error in the file, without the names that pydantic gives to the forms of a value."""
+    return tuple(p for p in error["loc"] if isinstance(p, int) or (p not in _TAGS and not set(p) & set("[()")))
+
+
 def _describe(path: Path, node: yaml.Node | None, error: ErrorDetails) -> str:
     """One sentence for one mistake: file, line, place, value, and what would be right."""
-    location = tuple(part for part in error["loc"] if part not in {"computed", "file"})
+    location = _location(error)
     line, place = _line_of(node, location), _place(location)
     if error["type"] == "extra_forbidden":
         known = sorted({name for model in _models_at(error["loc"][:-1]) for name in model.model_fields})
@@ -143,7 +161,7 @@ def _models_at(location: Sequence[int | str]) -> list[type[BaseModel]]:
 def _tags(location: Sequence[int | str]) -> list[Any]:
     from typing import Literal
 
-    return [Literal[part] for part in location if part in {"computed", "file"}]
+    return [Literal[part] for part in location if part in _TAGS]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

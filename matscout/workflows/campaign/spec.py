@@ -185,6 +185,8 @@ class SurrogateSpec(_Part):
     def _options_exist(self) -> SurrogateSpec:
         from matscout.models import make_surrogate
 
+        if "seed" in self.options:
+            raise UserError("surrogate.options.seed: the campaign's own seed is the surrogate's too; leave it out")
         make_surrogate(self.name, **self.options)
         return self
 

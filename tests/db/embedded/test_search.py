@@ -102,7 +102,9 @@ def filters_of(values: list[Any]) -> list[Any]:
     single = [{operator: value} for operator, value in product(operators, values)]
     listed = [{"$in": [value, "a"]} for value in values] + [{"$nin": [value, 1]} for value in values]
     ranges = [
-        {low: a, high: b} for low, high in product(["$gt", "$gte"], ["$lt", "$lte"]) for a, b in product([0, 1, 2.5], [1, 10, "a"])
+        {low: a, high: b}
+        for low, high in product(["$gt", "$gte"], ["$lt", "$lte"])
+        for a, b in product([0, 1, 2.5], [1, 10, "a"])
     ]
     others = [
         {"$exists": True},
@@ -166,7 +168,9 @@ def test_filters_on_an_indexed_path_select_what_mongomock_selects(tmp_path):
 
 def test_filters_on_the_id_select_what_mongomock_selects(tmp_path):
     stored = [value for value in SORTABLE if value is not MISSING and not isinstance(value, list)]
-    distinct = list({(mongomock.helpers.hashdict({"": value})): value for value in stored if not isinstance(value, bool)}.values())
+    distinct = list(
+        {(mongomock.helpers.hashdict({"": value})): value for value in stored if not isinstance(value, bool)}.values()
+    )
     mine, theirs = both(tmp_path, [{"_id": value} for value in [*distinct, {"a": 1}, {"b": [1], "a": 2}]])
     for search in filters_of([*distinct, {"a": 1}, {"a": 1.0}]):
         assert ids(mine, {"_id": search}) == ids(theirs, {"_id": search}), search
@@ -175,9 +179,22 @@ def test_filters_on_the_id_select_what_mongomock_selects(tmp_path):
 def test_branches_and_conjunctions_select_what_mongomock_selects(tmp_path):
     documents = [{"_id": n, "a": n % 3, "b": [n % 2, n % 5], "c": n} for n in range(40)]
     mine, theirs = both(tmp_path, documents, "a", "b")
-    parts = [{"a": 1}, {"b": {"$gt": 2}}, {"a": {"$in": [0, 2]}, "b": 1}, {"c": 7}, {"c": {"$lt": 20}}, {}, {"_id": {"$gte": 30}}]
+    parts = [
+        {"a": 1},
+        {"b": {"$gt": 2}},
+        {"a": {"$in": [0, 2]}, "b": 1},
+        {"c": 7},
+        {"c": {"$lt": 20}},
+        {},
+        {"_id": {"$gte": 30}},
+    ]
     for x, y in product(parts, parts):
-        for spec in ({"$or": [x, y]}, {"$and": [x, y]}, {"$nor": [x, y]}, {"$or": [{"$and": [x, y]}, {"a": 2, "$or": [x, y]}]}):
+        for spec in (
+            {"$or": [x, y]},
+            {"$and": [x, y]},
+            {"$nor": [x, y]},
+            {"$or": [{"$and": [x, y]}, {"a": 2, "$or": [x, y]}]},
+        ):
             assert ids(mine, spec) == ids(theirs, spec), spec
             assert mine.count_documents(spec) == theirs.count_documents(spec), spec
             order = [("b", -1), ("_id", 1)]

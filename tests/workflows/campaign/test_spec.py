@@ -1,0 +1,159 @@
+import json
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from matscout.errors import UserError
+from matscout.workflows import CampaignSpec
+from matscout.workflows.campaign.files import read_spec
+
+GOOD = """\
+name: fluorides
+seed: 1
+space:
+  prototypes: [cubic-perovskite]
+  elements:
+    A: [K, Rb]
+    B: [Mg, Zn]
+    X: [F]
+  filters:
+    - charge-neutrality
+    - goldschmidt: {minimum: 0.8, maximum: 1.1}
+budget:
+  calculations: 4
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "fluorides.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_file_and_python_describe_the_same_campaign(file):
+    from_python = CampaignSpec(
+        name="fluorides",
+        seed=1,
+        space={
+            "prototypes": ["cubic-perovskite"],
+            "elements": {"A": ["K", "Rb"], "B": ["Mg", "Zn"], "X": ["F"]},
+            "filters": ["charge-neutrality", {"goldschmidt": {"minimum": 0.8, "maximum": 1.1}}],
+        },
+        budget={"calculations": 4},
+    )
+    assert read_spec(file) == from_python
+    assert read_spec(file).id == from_python.id
+
+
+def test_what_a_store_keeps_reads_back_equal(file):
+    spec = read_spec(file)
+    assert CampaignSpec.model_validate(json.loads(spec.model_dump_json())) == spec
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("seed: 1", "sed: 1", 'line 2: unknown key "sed". Nearest: seed.'),
+        ("  calculations: 4", "  calculatons: 4", 'unknown key "calculatons" in budget. Nearest: calculations.'),
+        ("[K, Rb]", "[K, Rbb]", 'line 6: unknown element "Rbb" in space.elements.A[1]. Nearest: Rb.'),
+        ("[K, Rb]", "[K, No]", "line 6: space.elements.A[1]: YAML reads an unquoted No, Yes, On or Off as False"),
+        ("cubic-perovskite", "cubic-perovskit", 'line 4: unknown prototype "cubic-perovskit" in space.prototypes[0]. Nea'),
+        ("budget:", "protocol: chgnet\nbudget:", 'line 12: unknown protocol "chgnet" in protocol. Nearest: chgnet-'),
+        ("charge-neutrality", "charge-neutral", 'line 10: unknown filter "charge-neutral" in space.filters[0]. Nearest: '),
+        ("minimum: 0.8", "minimun: 0.8", "line 11"),
+        ("calculations: 4", "calculations: -5", "line 13: budget.calculations is -5: input should be greater than 0"),
+        ("calculations: 4", "calculations: many", "line 13: budget.calculations is 'many'"),
+        ("name: fluorides", "name: ../../etc", "line 1: name is '../../etc'"),
+        ("name: fluorides\n", "", "line 1: name is missing"),
+        ("budget:", "surrogate: {name: xgbost}\nbudget:", 'unknown surrogate "xgbost" in surrogate.name. Nearest: xgb'),
+        ("budget:", "surrogate: {features: [magpi]}\nbudget:", 'unknown feature set "magpi" in surrogate.features[0]'),
+        ("budget:", "acquisition: {name: probabilty}\nbudget:", 'unknown acquisition "probabilty" in acquisition.name.'),
+        ("budget:", "references: {source: computed, pth: x}\nbudget:", 'unknown key "pth" in references.'),
+        ("budget:", "references: {source: file, path: x, windw: 1}\nbudget:", '"windw" in references. Nearest: window.'),
+        ("budget:", "references: {source: fil, path: x}\nbudget:", "references is {'source': 'fil', 'path': 'x'}: "),
+        ("budget:", "references: {source: file, path: x, recompute: false}\nbudget:", "may not meet on one hull"),
+        ("[cubic-perovskite]", "[]", "space.prototypes is []"),
+    ],
+)
+def test_a_mistake_is_named_with_line_place_and_what_would_be_right(file, before, after, message):
+    assert before in GOOD
+    file.write_text(GOOD.replace(before, after, 1))
+    with pytest.raises(UserError) as error:
+        read_spec(file)
+    assert message in str(error.value)
+    assert str(error.value).startswith(f"{file}, line ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [x", "line 1: not valid YAML"),
+        ("name: x\n\tseed: 1", "line 2: not valid YAML"),
+        ("- a\n- b", "holds no campaign"),
+        ("", "holds no campaign"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML: could not determine a constructor"),
+    ],
+)
+def test_what_is_no_campaign_is_refused(file, text, message):
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_spec(file)
+
+
+def test_bytes_that_are_no_text_are_refused(file):
+    file.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_spec(file)
+
+
+def test_a_missing_file_names_the_one_that_is_there(file):
+    with pytest.raises(UserError, match=r"no campaign file .*fluorids\.yaml here\. Did you mean .*fluorides\.yaml\?"):
+        read_spec(file.with_name("fluorids.yaml"))
+
+
+def test_a_folder_is_no_campaign_file(tmp_path):
+    with pytest.raises(UserError, match="cannot be read as a campaign file"):
+        read_spec(tmp_path)
+
+
+def changed(file, **changes):
+    content = yaml.safe_load(GOOD)
+    for key, value in changes.items():
+        section, name = key.split("__") if "__" in key else (None, key)
+        (content.setdefault(section, {}) if section else content)[name] = value
+    return CampaignSpec.model_validate(content)
+
+
+def test_a_larger_budget_or_another_stop_rule_is_the_same_campaign(file):
+    spec = read_spec(file)
+    assert changed(file, budget__calculations=9).id == spec.id
+    assert changed(file, stop__barren_rounds=2).id == spec.id
+    assert changed(file, store="elsewhere").id == spec.id
+
+
+def test_anything_that_changes_a_choice_is_another_campaign(file):
+    ids = {
+        read_spec(file).id,
+        changed(file, seed=2).id,
+        changed(file, protocol="chgnet-static").id,
+        changed(file, budget__batch=3).id,
+        changed(file, acquisition__threshold=0.05).id,
+        changed(file, surrogate__name="extra_trees").id,
+    }
+    assert len(ids) == 6
+
+
+def test_the_schema_describes_every_field():
+    schema = CampaignSpec.model_json_schema()
+    assert {"name", "seed", "space", "protocol", "references", "surrogate", "acquisition", "budget", "stop"} <= set(
+        schema["properties"]
+    )
+    assert all("description" in field for part in schema["$defs"].values() for field in part["properties"].values() if "const" not in field)
+
+
+def test_a_campaign_cannot_be_changed_once_made(file):
+    with pytest.raises(ValidationError, match="frozen"):
+        read_spec(file).seed = 3
