@@ -194,9 +194,8 @@ def _open_server(uri: str, *, create: bool) -> Store:
         database = client.get_default_database(DATABASE)
     except (PyMongoError, ValueError, TypeError):  # their texts may hold a part of the password
         raise UserError(
-            f"{shown} is not a MongoDB uri that can be used: it has the form mongodb://user:password@host:port/database, "
-            "with signs other than letters and digits in user and password written as %XX; "
-            "mongodb+srv:// needs dnspython"
+            f"{shown} is not a MongoDB uri that can be used: write mongodb://user:password@host:port/database, with "
+            "signs other than letters and digits in user and password as %XX; mongodb+srv:// needs dnspython"
         ) from None
     try:
         _check_version(database, shown, create=create)

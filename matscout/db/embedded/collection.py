@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from matscout.db.embedded.engine import Engine
 
-SHORT = 1_000
+SHORT = 100
 """Results of at most this many documents are read in one go."""
 
 PAGE, PAGE_BYTES = 200, 1_000_000

@@ -94,6 +94,7 @@ _PROTOCOLS = {
                 **_CHGNET_INPUT,
                 "relax": "cell and positions",
                 "optimizer": "BFGS",
+                "cell_filter": "UnitCellFilter",
                 "fmax_eV_per_A": 0.05,
                 "max_steps": 200,
                 "max_volume_ratio": 5.0,
