@@ -35,9 +35,15 @@ references:
   prototypes_per_stoichiometry: 1
 budget:
   calculations: 16
-  first_batch: 9
-  batch: 4
+  first_batch: 10
+  batch: 3
 """
+
+
+@pytest.fixture(scope="session")
+def tiny_text():
+    """The text of the tiny campaign's file."""
+    return TINY
 
 
 @pytest.fixture

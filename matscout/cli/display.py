@@ -98,8 +98,8 @@ class RunDisplay(Watcher):
         """Remember the best so far."""
         own = [x for x in labels if x.same_crystal_as is None and x.known_as is None]
         if own:
-            best = min(own, key=lambda x: x.decomposition_energy)
-            self._best = f"best {best.formula} {best.decomposition_energy:+.3f} eV/atom"
+            best = min(own, key=lambda x: (x.e_above_hull, x.decomposition_energy))
+            self._best = f"best {best.formula} {best.e_above_hull:.3f} eV/atom above the hull"
         self._calculated = len(labels)
 
     def thinking(self, what: str) -> None:

@@ -14,7 +14,7 @@ from matscout.cli import EXIT_STOPPED
 from matscout.cli.context import load_campaign, store_uri
 from matscout.cli.display import RunDisplay
 from matscout.cli.export import write_results
-from matscout.cli.sentences import failure_sentence, found_sentence, print_labels, reference_sentences
+from matscout.cli.sentences import failure_sentence, found_sentences, print_labels, reference_sentences
 from matscout.db import connect
 from matscout.workflows.campaign.loop import Campaign, StoppedError
 from matscout.workflows.campaign.verdict import is_found, top
@@ -72,7 +72,9 @@ def _print_summary(spec: CampaignSpec, summary: Summary) -> None:
     echo(f"stopped: {summary.stopped}")
     for line in reference_sentences(summary.references):
         echo(line)
-    echo(f"\n{found_sentence(summary.found, spec.acquisition.threshold)}")
+    echo()
+    for line in found_sentences(summary.found, spec.acquisition.threshold):
+        echo(line)
     near = [x for x in summary.labels if x.within_threshold]
     print_labels(top(near or summary.labels, 25))
 

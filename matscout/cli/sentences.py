@@ -12,23 +12,27 @@ if TYPE_CHECKING:
     from matscout.db.documents import Found, Label
 
 
-def found_sentence(found: Found, threshold: float) -> str:
-    """Say how many were found, beside what random choice finds and what was possible."""
-    counted = (
-        f"{found.n_stable:.0f} in the space" if found.exact else f"about {found.n_stable:.0f} expected in the space"
-    )
+def found_sentences(found: Found, threshold: float) -> list[str]:
+    """Say how many were found, beside what random choice finds, what was possible, and what was promised."""
     near = f"within {mev(threshold)} meV/atom of the hull"
     head = f"found {found.n_found} {near} with {found.n_calculated} calculations"
-    if found.enrichment is None or found.ceiling is None:
-        return f"{head}; {counted}, so that there is nothing to compare with"
-    how = "true" if found.exact else "estimated"
-    return (
-        f"{head}: {found.enrichment:.1f} times random ({found.random_mean:.1f} expected, "
-        f"90 % band {found.random_low:.0f} to {found.random_high:.0f}; "
-        f"at most {found.ceiling:.1f} times was possible)\n"
-        f"of {found.n_candidates} candidates {counted} are as near ({how})"
-        + ("" if found.exact else ": calibrated P(stable) of those not calculated; --exhaustive counts them")
-    )
+    lines = [head]
+    if found.enrichment is not None and found.ceiling is not None:
+        band = f"90 % band {found.random_low:.0f} to {found.random_high:.0f}"
+        expected = f"{found.random_mean:.1f} expected, {band}; at most {found.ceiling:.1f} times was possible"
+        lines = [f"{head}: {found.enrichment:.1f} times random ({expected})"]
+    if found.exact:
+        lines.append(f"all {found.n_candidates} candidates were calculated: {found.n_stable:.0f} are to be found")
+    else:
+        lines.append(
+            f"of {found.n_candidates} candidates about {found.n_stable:.0f} are to be found, by P(stable) of those not "
+            "calculated; --exhaustive counts them"
+        )
+    if found.promised:
+        lines.append(f"P(stable) promised {found.promised:.1f} of the candidates chosen by it, {found.kept} came")
+    if found.n_known:
+        lines.append(f"{found.n_known} known phases came out again, and are not counted")
+    return lines
 
 
 def print_labels(labels: Sequence[Label]) -> None:

@@ -93,9 +93,38 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
         "campaign": campaign["_id"],
         "features": {"sets": list(spec.surrogate.features), "n_features": len(space.features.names)},
         "selection": _selection(selection, candidate_id),
+        "outlook": None if selection else _outlook(store, campaign, spec, space, row),
         "attempts": calculation["attempts"] if calculation else [],
         "calculation": calculation["result"] if calculation else None,
         "label": {k: v for k, v in label.items() if k not in {"_id", "campaign"}} if label else None,
+    }
+
+
+def _outlook(
+    store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Space, row: int
+) -> dict[str, Any] | None:
+    """Predict a candidate that was never chosen, from all that the store holds now."""
+    from matscout.workflows.campaign.reference_plan import plan_references
+    from matscout.workflows.campaign.references import build_references
+    from matscout.workflows.campaign.stages import look_ahead, read_reference_entries
+    from matscout.workflows.launch.controller import stored_results
+
+    plan = plan_references(spec, space.table, read_reference_entries(spec))
+    done = stored_results(store, (request.id for request in plan.requests))
+    if len(done) < len(plan.requests):
+        return None
+    chosen = store.collection("candidates").find({"campaign": campaign["_id"]})
+    ids = {document["candidate_id"]: document["calculation_id"] for document in chosen}
+    by_id = stored_results(store, ids.values())
+    results = {candidate: by_id[calculation] for candidate, calculation in ids.items() if calculation in by_id}
+    outlook = look_ahead(spec, space, build_references(spec, space.table, plan, done), results)
+    if outlook is None:
+        return None
+    return {
+        "distance": float(outlook.mean[row] - outlook.hull_energy[row]),
+        "std": float(outlook.std[row]),
+        "probability": float(outlook.probability[row]),
+        "model": outlook.model,
     }
 
 
@@ -126,32 +155,38 @@ def _lines(story: dict[str, Any]) -> list[str]:
         f"input        predicted volume {story['predicted_volume']:.2f} Å³/atom{columns}",
         f"features     {story['features']['n_features']} of {', '.join(story['features']['sets'])}, before relaxation",
     ]
-    lines += _lines_of_choice(story["selection"])
+    lines += _lines_of_choice(story["selection"]) if story["selection"] else _lines_of_outlook(story["outlook"])
     lines += _lines_of_calculation(story)
     if story["label"]:
         lines += _lines_of_label(Label.model_validate(story["label"]))
     return lines
 
 
-def _lines_of_choice(selection: dict[str, Any] | None) -> list[str]:
-    if selection is None:
-        return ["chosen       never: other candidates came first, or it came in with --exhaustive"]
+def _lines_of_outlook(outlook: dict[str, Any] | None) -> list[str]:
+    lines = ["chosen       never: other candidates came first, or it came in with --exhaustive"]
+    if outlook:
+        lines.append(
+            f"prediction   {outlook['distance']:+.3f} ± {outlook['std']:.3f} eV/atom from the hull as it stands, "
+            f"P(stable) {outlook['probability']:.2f}"
+        )
+    return lines
+
+
+def _lines_of_choice(selection: dict[str, Any]) -> list[str]:
     prediction = CandidatePrediction.model_validate(selection["prediction"])
     lines = [
         f"chosen       round {selection['round']}, place {prediction.rank} of {selection['of']}: {selection['reason']}"
     ]
     if prediction.mean is not None and prediction.std is not None and prediction.hull_energy is not None:
         distance = prediction.mean - prediction.hull_energy
-        report = selection["model"]["calibration"]
+        error = selection["model"]["calibration"]["mae"]
+        tested = "too few to cross-validate" if error is None else f"error in cross-validation {error:.3f} eV/atom"
         lines += [
             (
                 f"prediction   {distance:+.3f} ± {prediction.std:.3f} eV/atom from the hull as it stood, "
                 f"P(stable) {prediction.probability:.2f}"
             ),
-            (
-                f"             learned from {selection['n_train']} calculations; error in cross-validation "
-                f"{report['mae']:.3f} eV/atom"
-            ),
+            f"             learned from {selection['n_train']} calculations; {tested}",
         ]
     return lines
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
 
-LEAST_TO_LEARN_FROM = 8
-"""Finished calculations below which a surrogate is not fitted and candidates are chosen for diversity."""
+LEAST_TO_LEARN_FROM = 10
+"""Finished calculations below which no surrogate is fitted, as none could be calibrated: diversity chooses."""
 
 
 @dataclass(frozen=True)

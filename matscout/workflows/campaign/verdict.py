@@ -177,7 +177,6 @@ def summarise(
         Which stop rule held.
     """
     labels = label(spec, space, references, results, selections)
-    chosen = {p.candidate_id for s in selections for p in s.chosen if p.candidate_id in results}
     failures = tuple(
         {
             "candidate_id": i,
@@ -192,7 +191,7 @@ def summarise(
     return Summary(
         campaign=spec.id,
         stopped=stopped,
-        found=_found(spec, space, references, results, labels, chosen),
+        found=_found(spec, space, references, results, selections, labels),
         labels=tuple(labels),
         failures=failures,
         references=references.report,
@@ -204,37 +203,51 @@ def _found(
     space: Space,
     references: References,
     results: Mapping[str, CalculationResult],
+    selections: Sequence[Selection],
     labels: Sequence[Label],
-    chosen: set[str],
 ) -> Found:
     from matscout.workflows.stability.enrichment import ceiling, enrichment, random_search
 
-    n_candidates, n_drawn = len(space.table), len(chosen)
-    n_found = sum(is_found(x) and x.candidate_id in chosen for x in labels)
+    probabilities = {p.candidate_id: p.probability for s in selections for p in s.chosen if p.candidate_id in results}
+    found = {x.candidate_id for x in labels if is_found(x)}
+    by_probability = {i: p for i, p in probabilities.items() if p is not None}
+    promised, kept = sum(by_probability.values()), len(found & by_probability.keys())
+    n_candidates, n_drawn, n_found = len(space.table), len(probabilities), len(found & probabilities.keys())
     exact = len(results) == n_candidates
-    n_stable = float(sum(is_found(x) for x in labels))
-    if not exact:
-        n_stable += _expected_left(spec, space, references, results)
+    left = 0.0 if exact else _expected_left(spec, space, references, results)
+    n_stable = len(found) + min(left * (kept + 1) / (promised + 1), n_candidates - len(results))
     expected = random_search(n_candidates, n_stable, n_drawn)
     return Found(
         n_candidates=n_candidates,
         n_calculated=n_drawn,
-        n_failed=sum(results[i].outcome == "failed" for i in chosen),
+        n_failed=sum(results[i].outcome == "failed" for i in probabilities),
         n_found=n_found,
+        n_known=sum(x.within_threshold and x.known_as is not None for x in labels),
         n_stable=n_stable,
+        promised=promised,
+        kept=kept,
         exact=exact,
         random_mean=expected.mean,
         random_low=expected.low,
         random_high=expected.high,
-        enrichment=enrichment(n_found, n_candidates, n_stable, n_drawn),
-        ceiling=ceiling(n_candidates, n_stable, n_drawn),
+        enrichment=_or_none(enrichment(n_found, n_candidates, n_stable, n_drawn)),
+        ceiling=_or_none(ceiling(n_candidates, n_stable, n_drawn)),
     )
+
+
+def _or_none(value: float) -> float | None:
+    """Return a number, or None for NaN, which JSON does not know."""
+    return None if np.isnan(value) else value
 
 
 def _expected_left(
     spec: CampaignSpec, space: Space, references: References, results: Mapping[str, CalculationResult]
 ) -> float:
-    """Sum P(stable, now) over what was not calculated: the calibrated estimate of what is left to find."""
+    """Sum P(stable, now) over what was not calculated.
+
+    Where the threshold is far below the surrogate's error this is too many: the caller scales it by what came of the
+    candidates chosen so far, which nothing was fitted to.
+    """
     outlook = look_ahead(spec, space, references, results)
     if outlook is None:
         return 0.0

@@ -78,8 +78,7 @@ class Controller:
 
     def results(self, ids: Iterable[str]) -> dict[str, CalculationResult]:
         """Return the stored results of those calculations that finished or failed."""
-        found = self._calculations.find({"_id": {"$in": list(ids)}, "state": {"$in": ["finished", "failed"]}})
-        return {document["_id"]: CalculationResult.model_validate(document["result"]) for document in found}
+        return stored_results(self.store, ids)
 
     def run(
         self,
@@ -197,6 +196,13 @@ class Controller:
             {"_id": calculation_id}, {"$set": {"state": state, "attempts": attempts, "result": result}}
         )
         return Path(attempts[-1]["folder"])
+
+
+def stored_results(store: Store, ids: Iterable[str]) -> dict[str, CalculationResult]:
+    """Return the results of those calculations that finished or failed, without their ionic steps, by id."""
+    query = {"_id": {"$in": list(ids)}, "state": {"$in": ["finished", "failed"]}}
+    found = store.collection("calculations").find(query, {"result": 1})
+    return {document["_id"]: CalculationResult.model_validate(document["result"]) for document in found}
 
 
 def _failure(request: CalculationRequest, cause: Cause, message: str | None) -> CalculationResult:

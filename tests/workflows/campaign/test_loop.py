@@ -1,6 +1,7 @@
 """The campaign loop and the jobflow Flow on real, small calculations."""
 
 import pytest
+import yaml
 
 from matscout.db import connect
 from matscout.errors import UserError
@@ -11,27 +12,14 @@ from matscout.workflows.campaign.watcher import Watcher
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, request):
+def finished(tmp_path_factory, tiny_text):
     """One uninterrupted run: its store's folder and its summary."""
     from matscout.workflows.campaign.spec import CampaignSpec
 
     folder = tmp_path_factory.mktemp("finished")
-    spec = CampaignSpec.model_validate(TINY_SPEC)
+    spec = CampaignSpec.model_validate(yaml.safe_load(tiny_text))
     with connect(folder / "store") as store:
         return folder / "store", Campaign(spec, store).run()
-
-
-TINY_SPEC = {
-    "name": "tiny",
-    "seed": 3,
-    "space": {
-        "prototypes": ["cubic-perovskite"],
-        "elements": {"A": ["Na", "K", "Rb", "Cs"], "B": ["Mg", "Ca", "Zn"], "X": ["F", "Cl"]},
-    },
-    "protocol": "chgnet-static",
-    "references": {"source": "computed", "prototypes_per_stoichiometry": 1},
-    "budget": {"calculations": 16, "first_batch": 9, "batch": 4},
-}
 
 
 def story(store, spec):
@@ -57,11 +45,8 @@ def test_labels_agree_with_pymatgen(tiny, finished):
 
     folder, summary = finished
     with connect(folder, read_only=True) as store:
-        done = [c for c in store.collection("calculations").find({"state": "finished"})]
-    entries = {
-        c["_id"]: PDEntry(Composition(c["result"]["formula"]), 0.0)
-        for c in done
-    }
+        done = list(store.collection("calculations").find({"state": "finished"}))
+    entries = {c["_id"]: PDEntry(Composition(c["result"]["formula"]), 0.0) for c in done}
     for c in done:
         composition = entries[c["_id"]].composition
         entries[c["_id"]] = PDEntry(composition, c["result"]["energy_per_atom"] * composition.num_atoms)
@@ -114,9 +99,8 @@ class StopAfter(Watcher):
 def test_a_stopped_campaign_goes_on_and_ends_the_same(tiny, finished, tmp_path, n):
     folder, summary = finished
     watcher = StopAfter(n)
-    with connect(tmp_path / "store") as store:
-        with pytest.raises(StoppedError):
-            Campaign(tiny, store, watcher, lambda: watcher.left <= 0).run()
+    with connect(tmp_path / "store") as store, pytest.raises(StoppedError):
+        Campaign(tiny, store, watcher, lambda: watcher.left <= 0).run()
     with connect(tmp_path / "store") as store:
         assert Campaign(tiny, store).run() == summary
         resumed = story(store, tiny)
@@ -161,9 +145,13 @@ def test_exhaustive_counts_what_there_was_to_find(tiny, finished, tmp_path):
 
 
 def test_a_second_run_is_told_who_holds_the_store(tiny, tmp_path):
-    with connect(tmp_path / "store") as first, first.lease("matscout run other"):
-        with connect(tmp_path / "store") as second, pytest.raises(UserError, match="matscout run other"):
-            Campaign(tiny, second).run()
+    with (
+        connect(tmp_path / "store") as first,
+        first.lease("matscout run other"),
+        connect(tmp_path / "store") as second,
+        pytest.raises(UserError, match="matscout run other"),
+    ):
+        Campaign(tiny, second).run()
 
 
 def test_two_campaigns_share_their_calculations(tiny, finished, tmp_path):

@@ -59,9 +59,17 @@ def test_what_a_store_keeps_reads_back_equal(file):
         ("  calculations: 4", "  calculatons: 4", 'unknown key "calculatons" in budget. Nearest: calculations.'),
         ("[K, Rb]", "[K, Rbb]", 'line 6: unknown element "Rbb" in space.elements.A[1]. Nearest: Rb.'),
         ("[K, Rb]", "[K, No]", "line 6: space.elements.A[1]: YAML reads an unquoted No, Yes, On or Off as False"),
-        ("cubic-perovskite", "cubic-perovskit", 'line 4: unknown prototype "cubic-perovskit" in space.prototypes[0]. Nea'),
+        (
+            "cubic-perovskite",
+            "cubic-perovskit",
+            'line 4: unknown prototype "cubic-perovskit" in space.prototypes[0]. Nea',
+        ),
         ("budget:", "protocol: chgnet\nbudget:", 'line 12: unknown protocol "chgnet" in protocol. Nearest: chgnet-'),
-        ("charge-neutrality", "charge-neutral", 'line 10: unknown filter "charge-neutral" in space.filters[0]. Nearest: '),
+        (
+            "charge-neutrality",
+            "charge-neutral",
+            'line 10: unknown filter "charge-neutral" in space.filters[0]. Nearest: ',
+        ),
         ("minimum: 0.8", "minimun: 0.8", "line 11"),
         ("calculations: 4", "calculations: -5", "line 13: budget.calculations is -5: input should be greater than 0"),
         ("calculations: 4", "calculations: many", "line 13: budget.calculations is 'many'"),
@@ -69,9 +77,17 @@ def test_what_a_store_keeps_reads_back_equal(file):
         ("name: fluorides\n", "", "line 1: name is missing"),
         ("budget:", "surrogate: {name: xgbost}\nbudget:", 'unknown surrogate "xgbost" in surrogate.name. Nearest: xgb'),
         ("budget:", "surrogate: {features: [magpi]}\nbudget:", 'unknown feature set "magpi" in surrogate.features[0]'),
-        ("budget:", "acquisition: {name: probabilty}\nbudget:", 'unknown acquisition "probabilty" in acquisition.name.'),
+        (
+            "budget:",
+            "acquisition: {name: probabilty}\nbudget:",
+            'unknown acquisition "probabilty" in acquisition.name.',
+        ),
         ("budget:", "references: {source: computed, pth: x}\nbudget:", 'unknown key "pth" in references.'),
-        ("budget:", "references: {source: file, path: x, windw: 1}\nbudget:", '"windw" in references. Nearest: window.'),
+        (
+            "budget:",
+            "references: {source: file, path: x, windw: 1}\nbudget:",
+            '"windw" in references. Nearest: window.',
+        ),
         ("budget:", "references: {source: fil, path: x}\nbudget:", "references is {'source': 'fil', 'path': 'x'}: "),
         ("budget:", "references: {source: file, path: x, recompute: false}\nbudget:", "may not meet on one hull"),
         ("[cubic-perovskite]", "[]", "space.prototypes is []"),
@@ -151,7 +167,12 @@ def test_the_schema_describes_every_field():
     assert {"name", "seed", "space", "protocol", "references", "surrogate", "acquisition", "budget", "stop"} <= set(
         schema["properties"]
     )
-    assert all("description" in field for part in schema["$defs"].values() for field in part["properties"].values() if "const" not in field)
+    assert all(
+        "description" in field
+        for part in schema["$defs"].values()
+        for field in part["properties"].values()
+        if "const" not in field
+    )
 
 
 def test_a_campaign_cannot_be_changed_once_made(file):

@@ -1,0 +1,184 @@
+"""Whole campaigns under violence: kill -9, a full disk, another store; and on real reference entries."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "matscout"]
+
+# Real relaxations, so that a kill finds one under way; long enough for most kills to find the run before its end.
+CAMPAIGN = """\
+name: killed
+seed: 5
+space:
+  prototypes: [cubic-perovskite]
+  elements:
+    A: [Na, K, Rb, Cs]
+    B: [Mg, Ca, Sr, Zn, Cd]
+    X: [F, Cl, Br]
+references:
+  source: computed
+  prototypes_per_stoichiometry: 2
+budget:
+  calculations: 45
+  first_batch: 15
+  batch: 6
+"""
+
+
+def run(folder, *arguments, check=True, **environment):
+    answer = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if check:
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer
+
+
+def documents(folder, uri=None):
+    """All that a run decided and calculated, without times, attempts, hosts and paths."""
+    from matscout.db import connect
+
+    forget = {"time", "created", "updated", "seconds", "host", "attempts"}
+
+    def clean(value):
+        if isinstance(value, dict):
+            return {k: clean(v) for k, v in value.items() if k not in forget}
+        return [clean(v) for v in value] if isinstance(value, list) else value
+
+    with connect(uri or folder / "matscout-store", read_only=True, must_exist=True) as store:
+        return {
+            name: sorted((clean(x) for x in store.collection(name).find()), key=lambda x: str(x["_id"]))
+            for name in ("campaigns", "calculations", "candidates", "ionic_steps", "labels", "selections")
+        }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "killed.yaml").write_text(CAMPAIGN)
+    begun = time.monotonic()
+    run(folder, "run", "killed.yaml")
+    return folder, time.monotonic() - begun
+
+
+def test_kill_9_at_twenty_random_moments_changes_nothing(tmp_path, undisturbed):
+    from matscout.db import connect
+
+    reference, seconds = undisturbed
+    (tmp_path / "killed.yaml").write_text(CAMPAIGN)
+    dice = random.Random(20)
+    finished = {}
+    kills = 0
+    while kills < 20:
+        with subprocess.Popen([*COMMAND, "run", "killed.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+            # Loading takes some seconds; a kill after it leaves only a little work done, so that twenty fit in.
+            try:
+                process.wait(4 + dice.random() * max(seconds / 8, 3))
+                break
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+        if not (tmp_path / "matscout-store" / "store.sqlite").exists():
+            continue
+        with connect(tmp_path / "matscout-store", read_only=True) as store:
+            now = {
+                c["_id"]: c for c in store.collection("calculations").find({"state": {"$in": ["finished", "failed"]}})
+            }
+        for key, before in finished.items():  # nothing acknowledged is lost or done again
+            assert now[key]["result"] == before["result"]
+            assert now[key]["attempts"] == before["attempts"]
+        finished = now
+    run(tmp_path, "run", "killed.yaml")
+    assert kills >= 10, f"the run ended after {kills} kills: make the campaign longer"
+    assert documents(tmp_path) == documents(reference)
+    with connect(tmp_path / "matscout-store", read_only=True) as store:
+        attempts = [[a["outcome"] for a in c["attempts"]] for c in store.collection("calculations").find()]
+    assert all(outcomes[-1] in {"finished", "failed"} for outcomes in attempts)
+    assert all(set(outcomes[:-1]) <= {"interrupted"} for outcomes in attempts)
+    assert any(len(outcomes) > 1 for outcomes in attempts)
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on(tmp_path, undisturbed):
+    """A real file system of 2 MB, later enlarged."""
+    reference, _ = undisturbed
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=True)
+    try:
+        (disk / "killed.yaml").write_text(CAMPAIGN)
+        answer = run(disk, "run", "killed.yaml", check=False)
+        assert answer.returncode == 2
+        assert re.fullmatch(r"error: the disk of .* is full.*\n", answer.stderr), answer.stderr
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+        run(disk, "run", "killed.yaml")
+        assert documents(disk) == documents(reference)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_campaign_on_mongodb_equals_one_on_the_embedded_store(tmp_path, undisturbed):
+    from pymongo import MongoClient
+
+    reference, _ = undisturbed
+    uri = os.environ["MATSCOUT_TEST_MONGO_URI"].rsplit("/", 1)[0] + "/campaign"
+    MongoClient(uri).drop_database("campaign")
+    (tmp_path / "killed.yaml").write_text(CAMPAIGN)
+    run(tmp_path, "run", "killed.yaml", "--store", uri)
+    assert documents(tmp_path, uri) == documents(reference)
+    (row,) = json.loads(run(tmp_path, "status", "--json", "--store", uri).stdout)
+    assert row["n_calculated"] == 45
+    assert (
+        "P(stable)"
+        in run(
+            tmp_path,
+            "explain",
+            json.loads(run(tmp_path, "results", "--json", "--store", uri).stdout)[0]["candidate_id"],
+            "--store",
+            uri,
+        ).stdout
+    )
+
+
+def test_candidates_against_real_materials_project_entries(tmp_path, data):
+    answer = run(tmp_path, "run", str(ROOT / "examples" / "li_fe_phosphates.yaml"), MATSCOUT_DATA=str(data))
+    assert re.search(r"chgnet-as-mp2020: \d+ entries calculated again differ by \d+", answer.stdout)
+    assert "943 entries of Fe_Li_O_P_entries.json.gz" in answer.stdout
+    error = re.search(r"differ by ([\d.]+) meV/atom", answer.stdout)
+    assert float(error.group(1)) < 60
+
+
+def test_reference_structures_are_calculated_again(tmp_path, data):
+    """One protocol on the hull: the entries of Li-O near the file's hull, relaxed by the campaign's own."""
+    (tmp_path / "oxides.yaml").write_text(
+        "name: oxides\n"
+        "space: {prototypes: ['A2B_*', 'AB_cF8_225_a_b'], elements: [Li, O], filters: [max-sites: {limit: 6}]}\n"
+        "references: {source: file, path: entries/Fe_Li_O_P_entries.json.gz, window: 0.02, max_calculations: 20}\n"
+        "budget: {calculations: 12, first_batch: 12}\n"
+    )
+    answer = run(tmp_path, "run", "oxides.yaml", MATSCOUT_DATA=str(data))
+    assert "calculated again" in answer.stdout
+    rows = json.loads(run(tmp_path, "results", "--json", MATSCOUT_DATA=str(data)).stdout)
+    antifluorite = (
+        next(x for x in rows if x["formula"] == "Li2O" and x["prototype"] == "AB2_cF12_225_a_c")
+        if any(x["prototype"] == "AB2_cF12_225_a_c" for x in rows)
+        else rows[0]
+    )
+    assert antifluorite["correction"] == "none"
