@@ -25,7 +25,7 @@ demo: $(STAMP)  ## Run the perovskite campaign; again, and it shows what is ther
 	$(BIN)/matscout run examples/perovskites.yaml --store demo/matscout-store --output demo/perovskites
 
 test: $(STAMP)  ## Run the tests that need no service.
-	$(BIN)/python -m pytest -m 'not integration'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not integration'
 
 lint: $(STAMP)  ## Check style, types and import rules.
 	$(BIN)/ruff check

@@ -10,6 +10,9 @@ from hypothesis import settings
 settings.register_profile("matscout", deadline=None)
 settings.load_profile("matscout")
 
+# Loading a calculator takes a worker longer than all calculations of most tests.
+os.environ["MATSCOUT_WORKERS"] = "1"
+
 
 @pytest.fixture(scope="session")
 def data():

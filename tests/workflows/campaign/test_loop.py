@@ -22,6 +22,14 @@ def finished(tmp_path_factory, tiny_text):
         return folder / "store", Campaign(spec, store).run()
 
 
+@pytest.fixture(autouse=True)
+def settings_read_anew():
+    """Read the settings again in each test, as some change the environment."""
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
 def story(store, spec):
     """All that a run decided: choices with their predictions, and labels."""
     selections = store.collection("selections").find({"campaign": spec.id}).sort("_id", 1)
@@ -57,8 +65,10 @@ def test_labels_agree_with_pymatgen(tiny, finished):
         assert label.e_above_hull == pytest.approx(expected, abs=1e-8)
 
 
-def test_the_same_spec_and_seed_choose_the_same(tiny, finished, tmp_path):
+def test_the_same_spec_and_seed_choose_the_same(tiny, finished, tmp_path, monkeypatch):
+    """Also where two workers finish in another order than one."""
     folder, summary = finished
+    monkeypatch.setenv("MATSCOUT_WORKERS", "2")
     with connect(tmp_path / "again") as store:
         assert Campaign(tiny, store).run() == summary
         again = story(store, tiny)
@@ -194,7 +204,5 @@ def test_a_missing_extra_is_said_before_anything_is_written(tiny, tmp_path, monk
 
 def test_workers_are_as_many_as_the_settings_say(monkeypatch):
     monkeypatch.setenv("MATSCOUT_WORKERS", "0")
-    get_settings.cache_clear()
     with pytest.raises(UserError, match=r"environment variable MATSCOUT_WORKERS='0'"):
         get_settings()
-    get_settings.cache_clear()
