@@ -1,0 +1,183 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymatgen.analysis.phase_diagram import PhaseDiagram
+from pymatgen.core import Composition
+
+from matscout.db.documents import CalculationResult
+from matscout.errors import UserError
+from matscout.workflows.calculations import get_protocol
+from matscout.workflows.campaign.reference_plan import (
+    charge_balanced_binaries,
+    elements_of,
+    plan_references,
+)
+from matscout.workflows.campaign.reference_prototypes import BINARIES, ELEMENTS, MOLECULAR
+from matscout.workflows.campaign.references import build_references, element_errors, known_element_energies
+from matscout.workflows.campaign.stages import enumerate_space
+from matscout.workflows.enumeration import common_oxidation_states, get_prototype
+
+
+def finished(request, energy=-3.0):
+    return CalculationResult(
+        id=request.id,
+        protocol=request.protocol,
+        protocol_id=request.protocol_id,
+        subject=request.subject,
+        formula=Composition("".join(request.geometry.species)).reduced_formula,
+        outcome="finished",
+        energy=energy * len(request.geometry.species),
+        energy_per_atom=energy,
+        geometry=request.geometry,
+    )
+
+
+def failed(request):
+    return finished(request).model_copy(
+        update={"outcome": "failed", "cause": "not-converged", "message": "0.2 eV/Å after 200 steps"}
+    )
+
+
+@pytest.fixture
+def plan(tiny):
+    return plan_references(tiny, enumerate_space(tiny).table)
+
+
+def test_textbook_binaries_are_found():
+    found = {
+        Composition({c: n, a: m}).reduced_formula for c, a, n, m in charge_balanced_binaries(["Fe-O-Ti", "Al-Mg-N"])
+    }
+    assert {"FeO", "Fe2O3", "TiO2", "Ti2O3", "AlN", "Mg3N2"} <= found
+
+
+def test_metals_make_no_charge_balanced_binary():
+    assert charge_balanced_binaries(["Mg-Sn", "Fe-Ti"]) == []
+
+
+@given(st.lists(st.sampled_from(["Cl-Cs-Pb", "F-K-Mg", "O-Sr-Ti", "Fe-O", "Li-N"]), min_size=1))
+def test_binaries_are_neutral_and_do_not_depend_on_order_or_repetition(systems):
+    binaries = charge_balanced_binaries(systems)
+    assert binaries == charge_balanced_binaries([*reversed(systems), *systems])
+    for cation, anion, n, m in binaries:
+        charges = {
+            n * positive + m * negative
+            for positive in common_oxidation_states(cation)
+            for negative in common_oxidation_states(anion)
+        }
+        assert 0 in charges
+
+
+@pytest.mark.parametrize("stoichiometry", BINARIES)
+def test_every_named_binary_prototype_has_its_stoichiometry(stoichiometry):
+    few, many = stoichiometry
+    assert len(BINARIES[stoichiometry]) <= 8
+    for label in BINARIES[stoichiometry]:
+        low, high = sorted(int(n) for n in get_prototype(label).multiplicity)
+        assert low * many == high * few
+
+
+def test_every_named_elemental_prototype_is_there():
+    for label in {label for labels in ELEMENTS.values() for label in labels} | {
+        label for label, _ in MOLECULAR.values()
+    }:
+        assert len(get_prototype(label).roles) == 1
+
+
+def test_the_cation_sits_on_the_cation_site(tiny, plan):
+    """MgF2 in fluorite: one magnesium for two fluorines; rock salt has one of each."""
+    by_subject = {request.subject: request.geometry.species for request in plan.requests}
+    fluorite = by_subject["reference:MgF2:AB2_cF12_225_a_c"]
+    assert (fluorite.count("Mg"), fluorite.count("F")) == (1, 2)
+
+
+def test_molecules_begin_with_their_bond_length(plan):
+    request = next(r for r in plan.requests if r.subject.startswith("reference:F2:"))
+    *_, distances = request.geometry.to_structure().get_neighbor_list(3.0)
+    assert distances.min() == pytest.approx(MOLECULAR["F"][1])
+
+
+def test_the_number_of_calculations_is_kept(tiny):
+    table = enumerate_space(tiny).table
+    for limit in (60, 45, 38):
+        options = tiny.references.model_copy(update={"max_calculations": limit, "prototypes_per_stoichiometry": 8})
+        plan = plan_references(tiny.model_copy(update={"references": options}), table)
+        assert len(plan.requests) <= limit
+        assert len(plan.requests) == len({request.id for request in plan.requests})
+
+
+def test_too_many_calculations_are_refused_with_the_number(tiny):
+    options = tiny.references.model_copy(update={"max_calculations": 20})
+    with pytest.raises(UserError, match="need 38 calculations with one prototype for each of 14 binaries"):
+        plan_references(tiny.model_copy(update={"references": options}), enumerate_space(tiny).table)
+
+
+def test_large_cells_are_left_out_where_asked(tiny):
+    table = enumerate_space(tiny).table
+    options = tiny.references.model_copy(update={"max_sites": 6, "prototypes_per_stoichiometry": 8})
+    plan = plan_references(tiny.model_copy(update={"references": options}), table)
+    binaries = [r for r in plan.requests if len(set(r.geometry.species)) == 2]
+    assert max(len(r.geometry.species) for r in binaries) <= 6
+
+
+def test_a_failed_reference_is_counted_and_left_off_the_hull(tiny, plan):
+    results = {r.id: finished(r) for r in plan.requests}
+    lost = next(r for r in plan.requests if len(set(r.geometry.species)) == 2)
+    results[lost.id] = failed(lost)
+    references = build_references(tiny, enumerate_space(tiny).table, plan, results)
+    assert references.report["failed"] == 1
+    assert len(references.ids) == len(plan.requests) - 1
+    assert lost.subject.removeprefix("reference:") not in references.ids
+
+
+def test_an_element_without_any_energy_is_named_with_its_causes(tiny, plan):
+    results = {r.id: failed(r) if set(r.geometry.species) == {"Mg"} else finished(r) for r in plan.requests}
+    with pytest.raises(UserError, match=r"no reference of the element Mg .*A_cF4_225_a: 0\.2 eV/Å after 200 steps"):
+        build_references(tiny, enumerate_space(tiny).table, plan, results)
+
+
+def test_the_error_of_an_element_is_that_of_its_lowest_phase(plan):
+    known = known_element_energies()["Mg"]
+    magnesium = [r for r in plan.requests if set(r.geometry.species) == {"Mg"}]
+    results = [finished(r, known + 0.3 - 0.1 * n) for n, r in enumerate(magnesium)]
+    assert element_errors(results) == {"Mg": pytest.approx(0.3 - 0.1 * (len(magnesium) - 1))}
+
+
+def test_known_elements_agree_with_real_entries(data):
+    """The table against the Materials Project's own entries."""
+    from matscout.workflows.stability.entries import read_entries
+
+    lowest = {}
+    for entry in read_entries(data / "entries" / "Fe_Li_O_P_entries.json.gz"):
+        if entry.composition.is_element:
+            symbol = entry.composition.chemical_system
+            lowest[symbol] = min(lowest.get(symbol, 0.0), entry.energy_per_atom)
+    known = known_element_energies()
+    assert {e: known[e] for e in lowest} == pytest.approx(lowest, abs=1e-3)
+
+
+def test_file_references_must_hold_every_element(tiny, data):
+    from matscout.workflows.campaign.spec import FileReferences
+    from matscout.workflows.stability.entries import read_entries
+
+    path = data / "entries" / "Fe_Li_O_P_entries.json.gz"
+    spec = tiny.model_copy(update={"references": FileReferences(source="file", path=path)})
+    table = enumerate_space(spec).table
+    with pytest.raises(UserError, match="no entry of the elements Ca, Cl, Cs, F, K, Mg, Na, Rb, Zn"):
+        plan_references(spec, table, read_entries(path))
+    assert elements_of(table)[0] == "F"
+
+
+def test_recomputed_references_are_those_near_the_files_hull(tiny, data):
+    from matscout.workflows.campaign.spec import FileReferences, SpaceSpec
+    from matscout.workflows.stability.entries import read_entries
+
+    path = data / "entries" / "Fe_Li_O_P_entries.json.gz"
+    space = SpaceSpec(prototypes=["rock-salt"], elements=["Li", "O"])
+    options = FileReferences(source="file", path=path, window=0.0)
+    spec = tiny.model_copy(update={"space": space, "references": options})
+    entries = read_entries(path)
+    plan = plan_references(spec, enumerate_space(spec).table, entries)
+    diagram = PhaseDiagram([e for e in entries if {x.symbol for x in e.elements} <= {"Li", "O"}])
+    stable = {entry.composition.reduced_formula for entry in diagram.stable_entries}
+    assert {request.subject.split(":")[1] for request in plan.requests} == stable
+    assert {r.protocol_id for r in plan.requests} == {get_protocol(tiny.protocol).id}
