@@ -38,7 +38,9 @@ class Settings(BaseSettings):
         default_factory=available_cores, gt=0, description="Calculations run at once on this machine, each on one core."
     )
     launch_folder: Path | None = Field(
-        default=None, description="Folder of running calculations; beside an embedded store's database when unset."
+        default=None,
+        description="Folder of running calculations, one below it for each store; when unset it lies in an embedded "
+        "store's folder, or in the user's cache for a MongoDB server.",
     )
 
 

@@ -51,33 +51,20 @@ def load_campaign(file: Path | None, references: Path | None = None) -> tuple[Pa
     references
         Reference file in place of the campaign's own.
     """
-    from matscout.workflows.campaign.files import read_spec
+    from matscout.workflows.campaign.files import read_spec, with_reference_file
 
     path = find_campaign_file(file)
     spec = read_spec(path)
-    if spec.references.source == "file":
-        found = references or _find_references(path, spec.references.path)
-        if not found.is_file():
-            raise UserError(f"no reference file {found}: name it with --references PATH")
-        options = spec.references.model_copy(update={"path": found.absolute()})
+    if references is not None:
+        if spec.references.source != "file":
+            raise UserError(
+                f"{path} computes its references; --references is for campaigns with references.source: file"
+            )
+        if not references.is_file():
+            raise UserError(f"no reference file {references}")
+        options = spec.references.model_copy(update={"path": references.absolute()})
         spec = spec.model_copy(update={"references": options})
-    elif references is not None:
-        raise UserError(f"{path} computes its references; --references is for campaigns with references.source: file")
-    return path, spec
-
-
-def _find_references(campaign: Path, wanted: Path) -> Path:
-    """Look beside the campaign file, then in the folder MATSCOUT_DATA."""
-    data = get_settings().data
-    places = [campaign.parent / wanted, *([data / wanted] if data else [])]
-    for place in places:
-        if place.is_file():
-            return place
-    looked = " and ".join(str(place) for place in places)
-    raise UserError(
-        f"the reference file {wanted} of {campaign} is not there (looked at {looked}): "
-        "name it with --references PATH, or set MATSCOUT_DATA to the folder that holds it"
-    )
+    return path, with_reference_file(spec, path.parent)
 
 
 def store_uri(store: str | None, campaign: tuple[Path, CampaignSpec] | None) -> str:

@@ -48,7 +48,6 @@ class RunDisplay(Watcher):
         self._task = self._progress.add_task("preparing", total=None, note="")
         self._name, self._done, self._total, self._failed, self._new = "preparing", 0, 0, 0, 0
         self._begun = time.monotonic()
-        self._calculated = 0
         self._best = ""
 
     def __enter__(self) -> Self:
@@ -100,7 +99,6 @@ class RunDisplay(Watcher):
         if own:
             best = min(own, key=lambda x: (x.e_above_hull, x.decomposition_energy))
             self._best = f"best {best.formula} {best.e_above_hull:.3f} eV/atom above the hull"
-        self._calculated = len(labels)
 
     def thinking(self, what: str) -> None:
         """Show what takes a moment."""
@@ -119,7 +117,7 @@ class RunDisplay(Watcher):
         parts = [f"{self._failed} failed"] if self._failed else []
         if self._name.startswith("round"):
             budget = self.spec.budget.calculations
-            parts.append(f"{min(self._calculated + self._new, budget)} of {budget} in all")
+            parts.append(f"budget {budget}")
         parts += [self._best] if self._best else []
         if self._new and self._done < self._total:
             left = (time.monotonic() - self._begun) / self._new * (self._total - self._done)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matscout.db.documents import Geometry, Label
+from matscout.db.files import write_text, write_whole
+from matscout.errors import UserError
 from matscout.workflows.campaign.verdict import is_found
-from matscout.workflows.launch.folders import write_text, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,24 +76,43 @@ def write_cifs(store: Store, campaign_id: str, folder: Path) -> int:
     """
     from pymatgen.io.cif import CifWriter
 
-    labels = [x for x in labels_of(store, campaign_id) if is_found(x)]
+    every = labels_of(store, campaign_id)
+    labels = [x for x in every if is_found(x)]
     calculations = calculations_of(store, [x.calculation_id for x in labels])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     names = set()
     for x in labels:
         geometry = Geometry.model_validate(calculations[x.calculation_id]["result"]["geometry"])
-        name = f"{x.formula}_{x.candidate_id}.cif"
+        name = _cif_name(x)
         write_text(folder / name, str(CifWriter(geometry.to_structure(), symprec=0.01)))
         names.add(name)
-    for stale in folder.glob("*_????????????????.cif"):
-        if stale.name not in names:
-            stale.unlink()  # no longer near the hull: a later round found a competitor
+    for stale in {_cif_name(x) for x in every} - names:
+        (folder / stale).unlink(missing_ok=True)  # no longer near the hull: a later round found a competitor
     return len(names)
+
+
+def _cif_name(x: Label) -> str:
+    return f"{x.formula}_{x.candidate_id}.cif"
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for results.
+
+    Raises
+    ------
+    UserError
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} for results cannot be made: {error.strerror}") from None
+    return folder
 
 
 def write_results(store: Store, campaign_id: str, folder: Path) -> Written:
     """Write the table and the crystals of a campaign into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     frame = results_frame(store, campaign_id)
     table = folder / "results.parquet"
     write_whole(table, lambda file: frame.to_parquet(file, index=False))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from typer import echo
 
+from matscout.db.files import write_text
 from matscout.errors import UserError
-from matscout.workflows.launch.folders import write_text
 
 
 def write_template(name: str, *, force: bool) -> None:

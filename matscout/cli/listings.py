@@ -8,6 +8,7 @@ from typer import echo
 
 from matscout.cli.context import open_for_reading, the_campaign
 from matscout.cli.output import print_json, print_table
+from matscout.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ def _progress(store: Store, campaign: dict[str, Any]) -> dict[str, Any]:
     near = store.collection("labels").count_documents({"campaign": campaign["_id"], "within_threshold": True})
     return {
         "campaign": campaign["_id"],
-        "state": campaign["state"],
+        "state": "interrupted" if campaign["state"] == "running" and store.holder() is None else campaign["state"],
         "stage": campaign["stage"],
         "stopped": campaign["stopped"],
         "n_candidates": campaign["n_candidates"],
@@ -73,15 +74,17 @@ def show_results(
     limit: int,
 ) -> None:
     """Print or write what a campaign calculated."""
-    from matscout.cli.export import labels_of, results_frame, write_cifs
+    from matscout.cli.export import labels_of, make_folder, results_frame, write_cifs
     from matscout.cli.sentences import print_labels
-    from matscout.workflows.launch.folders import write_whole
+    from matscout.db.files import write_whole
 
     with open_for_reading(file, store) as (opened, campaign_id):
         campaign = the_campaign(opened, campaign_id)["_id"]
         if parquet is not None:
             frame = results_frame(opened, campaign)
-            parquet.parent.mkdir(parents=True, exist_ok=True)
+            if parquet.is_dir():
+                raise UserError(f"{parquet} is a folder: name a file for the table")
+            make_folder(parquet.parent)
             write_whole(parquet, lambda target: frame.to_parquet(target, index=False))
             echo(f"{len(frame)} rows in {parquet}", err=True)
         if cif is not None:

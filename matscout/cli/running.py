@@ -13,11 +13,11 @@ from typer import echo
 from matscout.cli import EXIT_STOPPED
 from matscout.cli.context import load_campaign, store_uri
 from matscout.cli.display import RunDisplay
-from matscout.cli.export import write_results
+from matscout.cli.export import make_folder, write_results
 from matscout.cli.sentences import failure_sentence, found_sentences, print_labels, reference_sentences
 from matscout.db import connect
 from matscout.workflows.campaign.loop import Campaign, StoppedError
-from matscout.workflows.campaign.verdict import is_found, top
+from matscout.workflows.campaign.verdict import top
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from matscout.db.store import Store
     from matscout.workflows.campaign.spec import CampaignSpec
 
+ROWS = 25
+"""Rows of the table that ends a run."""
+
 
 def run_campaign(
     file: Path | None, references: Path | None, store: str | None, output: Path | None, *, exhaustive: bool
 ) -> None:
     """Run a campaign with a live display, and print and write what it found."""
     path, spec = load_campaign(file, references)
-    folder = output or Path(spec.name)
+    folder = make_folder(output or Path(spec.name))
     with connect(store_uri(store, (path, spec))) as opened, _stop_on_signal() as stopping:
         with RunDisplay(spec, opened.display_uri) as display:
             try:
@@ -76,14 +79,14 @@ def _print_summary(spec: CampaignSpec, summary: Summary) -> None:
     for line in found_sentences(summary.found, spec.acquisition.threshold):
         echo(line)
     near = [x for x in summary.labels if x.within_threshold]
-    print_labels(top(near or summary.labels, 25))
+    print_labels(top(near or summary.labels, ROWS))
 
 
 def _print_files(store: Store, spec: CampaignSpec, summary: Summary, folder: Path, path: Path) -> None:
     written = write_results(store, spec.id, folder)
-    own = sum(is_found(x) for x in summary.labels)
-    if own > 25:
-        echo(f"and {own - 25} more: matscout results {path} --limit {own}")
+    near = sum(x.within_threshold for x in summary.labels)
+    if near > ROWS:
+        echo(f"and more within the threshold: matscout results {path} --limit {near}")
     if summary.failures:
         echo(failure_sentence(summary.failures))
     best = top(summary.labels, 1)

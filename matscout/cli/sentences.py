@@ -17,21 +17,29 @@ def found_sentences(found: Found, threshold: float) -> list[str]:
     near = f"within {mev(threshold)} meV/atom of the hull"
     head = f"found {found.n_found} {near} with {found.n_calculated} calculations"
     lines = [head]
-    if found.enrichment is not None and found.ceiling is not None:
+    if found.random_mean is not None and found.enrichment is not None and found.ceiling is not None:
         band = f"90 % band {found.random_low:.0f} to {found.random_high:.0f}"
         expected = f"{found.random_mean:.1f} expected, {band}; at most {found.ceiling:.1f} times was possible"
         lines = [f"{head}: {found.enrichment:.1f} times random ({expected})"]
     if found.exact:
         lines.append(f"all {found.n_candidates} candidates were calculated: {found.n_stable:.0f} are to be found")
+    elif found.n_stable is None:
+        lines.append("too few calculations to learn from: nothing can be said of the rest, nor of random choice")
     else:
         lines.append(
             f"of {found.n_candidates} candidates about {found.n_stable:.0f} are to be found, by P(stable) of those not "
             "calculated; --exhaustive counts them"
         )
     if found.promised:
-        lines.append(f"P(stable) promised {found.promised:.1f} of the candidates chosen by it, {found.kept} came")
+        lines.append(
+            f"P(stable) promised {found.promised:.1f} of the candidates chosen after the first batch, {found.kept} came"
+        )
+    if found.n_hits > found.n_found:
+        lines.append(
+            f"{found.n_hits} candidates led to these {found.n_found} crystals; random choice is counted in candidates"
+        )
     if found.n_known:
-        lines.append(f"{found.n_known} known phases came out again, and are not counted")
+        lines.append(f"{found.n_known} known phase{'s' * (found.n_known != 1)} came out again, and do not count")
     return lines
 
 
@@ -89,6 +97,8 @@ def reference_sentences(report: dict[str, Any]) -> list[str]:
     lines = [f"hull of {report['phases']} reference phases: {report['source']}"]
     if report.get("failed"):
         lines[0] += f", {report['failed']} failed"
+    if report.get("lacking"):
+        lines.append(f"the hull lacks {', '.join(report['lacking'])}: what contains their elements may look too stable")
     if report.get("elements"):
         errors = report["elements"]
         worst = max(errors, key=lambda element: abs(errors[element]))

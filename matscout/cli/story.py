@@ -93,31 +93,17 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
         "campaign": campaign["_id"],
         "features": {"sets": list(spec.surrogate.features), "n_features": len(space.features.names)},
         "selection": _selection(selection, candidate_id),
-        "outlook": None if selection else _outlook(store, campaign, spec, space, row),
+        "outlook": None if calculation else _outlook(store, spec, space, row),
         "attempts": calculation["attempts"] if calculation else [],
         "calculation": calculation["result"] if calculation else None,
         "label": {k: v for k, v in label.items() if k not in {"_id", "campaign"}} if label else None,
     }
 
 
-def _outlook(
-    store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Space, row: int
-) -> dict[str, Any] | None:
-    """Predict a candidate that was never chosen, from all that the store holds now."""
-    from matscout.workflows.campaign.reference_plan import plan_references
-    from matscout.workflows.campaign.references import build_references
-    from matscout.workflows.campaign.stages import look_ahead, read_reference_entries
-    from matscout.workflows.launch.controller import stored_results
+def _outlook(store: Store, spec: CampaignSpec, space: Space, row: int) -> dict[str, Any] | None:
+    from matscout.workflows.campaign.state import stored_outlook
 
-    plan = plan_references(spec, space.table, read_reference_entries(spec))
-    done = stored_results(store, (request.id for request in plan.requests))
-    if len(done) < len(plan.requests):
-        return None
-    chosen = store.collection("candidates").find({"campaign": campaign["_id"]})
-    ids = {document["candidate_id"]: document["calculation_id"] for document in chosen}
-    by_id = stored_results(store, ids.values())
-    results = {candidate: by_id[calculation] for candidate, calculation in ids.items() if calculation in by_id}
-    outlook = look_ahead(spec, space, build_references(spec, space.table, plan, done), results)
+    outlook = stored_outlook(store, spec, space)
     if outlook is None:
         return None
     return {
@@ -163,13 +149,13 @@ def _lines(story: dict[str, Any]) -> list[str]:
 
 
 def _lines_of_outlook(outlook: dict[str, Any] | None) -> list[str]:
-    lines = ["chosen       never: other candidates came first, or it came in with --exhaustive"]
-    if outlook:
-        lines.append(
-            f"prediction   {outlook['distance']:+.3f} ± {outlook['std']:.3f} eV/atom from the hull as it stands, "
-            f"P(stable) {outlook['probability']:.2f}"
-        )
-    return lines
+    if outlook is None:
+        return ["chosen       never: calculated by --exhaustive, or nothing could be learned yet"]
+    return [
+        "chosen       never: other candidates came first",
+        f"prediction   {outlook['distance']:+.3f} ± {outlook['std']:.3f} eV/atom from the hull as it stands, P(stable) "
+        f"{outlook['probability']:.2f}",
+    ]
 
 
 def _lines_of_choice(selection: dict[str, Any]) -> list[str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from typer import echo
 
 from matscout.cli.context import load_campaign, store_uri
 from matscout.cli.output import duration, print_json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matscout.db.documents import CalculationRequest
+    from matscout.workflows.campaign.reference_plan import ReferencePlan
     from matscout.workflows.campaign.spec import CampaignSpec
 
 
@@ -35,7 +38,7 @@ def validate(file: Path | None, references: Path | None, store: str | None, *, a
     plan = plan_references(spec, space.table, read_reference_entries(spec))
     timing = _measured(store_uri(store, (path, spec)), spec, plan.requests)
     n_candidates = min(spec.budget.calculations, len(space.table))
-    sites = float(space.table.structure(0).num_sites)
+    sites = float(np.mean([space.table.prototypes[p].n_sites for p in space.table.prototype_index]))
     seconds = sum(timing.seconds(len(r.geometry.species)) for r in plan.requests if r.id not in timing.done)
     seconds += n_candidates * timing.seconds(sites)
     workers = get_settings().workers
@@ -56,10 +59,10 @@ def validate(file: Path | None, references: Path | None, store: str | None, *, a
     if as_json:
         print_json(content | {"reference_calculations": [request.subject for request in plan.requests]})
         return
-    _print(spec, content, plan.description)
+    _print(spec, content, plan)
 
 
-def _print(spec: CampaignSpec, content: dict[str, Any], references: str) -> None:
+def _print(spec: CampaignSpec, content: dict[str, Any], plan: ReferencePlan) -> None:
     filters = content["filters"]
     enumerated = filters[0]["before"] if filters else content["n_candidates"]
     echo(f"{content['campaign']} is valid")
@@ -71,7 +74,10 @@ def _print(spec: CampaignSpec, content: dict[str, Any], references: str) -> None
     share = min(1.0, spec.budget.calculations / content["n_candidates"])
     echo(f"budget       {spec.budget.calculations} calculations, {share:.1%} of the space")
     in_store = content["references"]["in store"]
-    echo(f"references   {references}" + (f" ({in_store} in the store already)" if in_store else ""))
+    echo(f"references   {plan.description}" + (f" ({in_store} in the store already)" if in_store else ""))
+    counts = Counter(request.subject.split(":")[1] for request in plan.requests)
+    listed = ", ".join(formula if n == 1 else f"{formula} {n}" for formula, n in counts.items())
+    echo(fill(listed, width=100, initial_indent=" " * 13, subsequent_indent=" " * 13))
     echo(
         f"cost         about {duration(content['core_seconds'])} of one core, {duration(content['wall_seconds'])} with "
         f"{content['workers']} workers ({content['cost_from']})"
@@ -92,21 +98,19 @@ class _Timing:
 
 def _measured(uri: str, spec: CampaignSpec, requests: tuple[CalculationRequest, ...]) -> _Timing:
     """Take times from the store where it has some of this protocol, else the protocol's own estimate."""
-    from matscout.db import connect
-    from matscout.errors import UserError
+    from matscout.db.store import FILE, connect
     from matscout.workflows.calculations import get_protocol
 
     protocol = get_protocol(spec.protocol)
     rough = _Timing(protocol.seconds_per_site, "a rough estimate: the store has no times yet", frozenset())
-    try:
-        with connect(uri, read_only=True, must_exist=True) as store:
-            calculations = store.collection("calculations")
-            query = {"request.protocol_id": protocol.id, "state": "finished"}
-            found = list(calculations.find(query, {"result.seconds": 1, "request.geometry.species": 1}).limit(500))
-            ended = {"_id": {"$in": [r.id for r in requests]}, "state": {"$in": ["finished", "failed"]}}
-            done = frozenset(document["_id"] for document in calculations.find(ended, {"_id": 1}))
-    except UserError:
-        return rough  # nothing was run here yet, which is no fault of the campaign
+    if "://" not in uri and not (Path(uri) / FILE).exists():
+        return rough
+    with connect(uri, read_only=True, must_exist=True) as store:
+        calculations = store.collection("calculations")
+        query = {"request.protocol_id": protocol.id, "state": "finished"}
+        found = list(calculations.find(query, {"result.seconds": 1, "request.geometry.species": 1}).limit(500))
+        ended = {"_id": {"$in": [r.id for r in requests]}, "state": {"$in": ["finished", "failed"]}}
+        done = frozenset(document["_id"] for document in calculations.find(ended, {"_id": 1}))
     if not found:
         return rough
     times = [x["result"]["seconds"] / len(x["request"]["geometry"]["species"]) for x in found]

@@ -16,8 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-SCHEMA_VERSION = 1
-
 Outcome = Literal["finished", "failed"]
 State = Literal["waiting", "running", "finished", "failed"]
 Cause = Literal[
@@ -68,6 +66,15 @@ class Geometry(Document):
         from pymatgen.core import Structure
 
         return Structure(self.lattice, self.species, self.coords)
+
+    @property
+    def reduced_formula(self) -> str:
+        """Reduced formula, as pymatgen writes it."""
+        from collections import Counter
+
+        from pymatgen.core import Composition
+
+        return Composition(Counter(self.species)).reduced_formula
 
     def rounded(self) -> dict[str, Any]:
         """Return the content that identifies the geometry: 1e-6 Å and 1e-6 of a lattice vector."""
@@ -145,6 +152,7 @@ class Attempt(Document):
     started: str = Field(description="UTC, ISO 8601")
     ended: str | None = Field(default=None, description="UTC, ISO 8601")
     outcome: Literal["running", "finished", "failed", "interrupted"] = Field(description="How it ended")
+    cause: Cause | None = Field(default=None, description="worker-died where the worker did, which counts")
     message: str | None = Field(default=None, description="Why it was interrupted or failed")
 
 
@@ -163,9 +171,11 @@ class CandidatePrediction(Document):
     candidate_id: str = Field(description="Id of the candidate")
     formula: str = Field(description="Reduced formula")
     prototype: str = Field(description="Prototype of the candidate")
-    mean: float | None = Field(default=None, description="Predicted formation energy, eV/atom; none in the first batch")
+    mean: float | None = Field(default=None, description="Predicted energy, absolute, eV/atom; none in the first batch")
     std: float | None = Field(default=None, description="Calibrated standard deviation, eV/atom")
-    hull_energy: float | None = Field(default=None, description="Hull at the composition when chosen, eV/atom")
+    hull_energy: float | None = Field(
+        default=None, description="Energy of the hull at the composition when chosen, absolute, eV/atom"
+    )
     probability: float | None = Field(default=None, description="P(stable, now) when chosen")
     score: float | None = Field(default=None, description="Value of the acquisition")
     rank: int = Field(description="Place in the round's order, from 1")
@@ -192,7 +202,7 @@ class Label(Document):
     calculation_id: str = Field(description="Id of its calculation")
     formula: str = Field(description="Reduced formula")
     prototype: str = Field(description="Prototype it started as")
-    round: int = Field(description="Round in which it was chosen")
+    round: int | None = Field(description="Round in which it was chosen; none where only an exhaustive run did")
     formation_energy: float = Field(description="eV/atom")
     e_above_hull: float = Field(description="Distance to the hull of references and candidates, eV/atom; 0 when stable")
     decomposition_energy: float = Field(
@@ -219,16 +229,23 @@ class Found(Document):
     n_calculated: int = Field(description="Candidates calculated, failed ones included")
     n_failed: int = Field(description="Candidates whose calculation failed")
     n_found: int = Field(description="Unique crystals within the threshold that no reference holds already")
-    n_known: int = Field(description="Calculated candidates within the threshold that are a reference's crystal")
-    n_stable: float = Field(description="How many such crystals the whole space holds: counted or estimated")
-    promised: float = Field(description="Sum of P(stable, now) of the candidates chosen by it, when they were chosen")
-    kept: int = Field(description="How many of these were found")
+    n_hits: int = Field(
+        description="Candidates within the threshold that are no reference's crystal, duplicates included"
+    )
+    n_known: int = Field(description="References' crystals that chosen candidates within the threshold became")
     exact: bool = Field(description="Whether every candidate of the space was calculated")
-    random_mean: float = Field(description="What random choice of as many candidates finds on average")
-    random_low: float = Field(description="Lower end of its central 90 % band")
-    random_high: float = Field(description="Upper end of its central 90 % band")
-    enrichment: float | None = Field(description="n_found over random_mean; none when nothing is to be found")
+    n_stable: float | None = Field(
+        description="Hits in the whole space: counted, or estimated; none without a surrogate"
+    )
+    random_mean: float | None = Field(description="Hits that random choice of as many candidates finds on average")
+    random_low: float | None = Field(description="Lower end of its central 90 % band")
+    random_high: float | None = Field(description="Upper end of its central 90 % band")
+    enrichment: float | None = Field(description="n_hits over random_mean; none when nothing is to be found")
     ceiling: float | None = Field(description="The largest enrichment possible at this number of calculations")
+    promised: float = Field(
+        description="Sum of P(stable, now) of the candidates chosen with one, when they were chosen"
+    )
+    kept: int = Field(description="How many of these lie within the threshold")
 
 
 class Summary(Document):

@@ -7,6 +7,7 @@ the heartbeat in ``lease.json`` counts. On MongoDB the lease is a document in th
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
+from matscout.db.embedded.failures import disk_full
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
@@ -191,10 +193,9 @@ class FolderLease(Lease):
         except BaseException as error:
             self._lock.release()
             if isinstance(error, OSError):
-                where = self._folder / "lease.json"
-                raise UserError(
-                    f"cannot write {where}: {error.strerror}: free space, or name another folder"
-                ) from error
+                full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+                cannot = f"cannot write {self._folder / 'lease.json'}: {error.strerror}: name a folder of your own"
+                raise UserError(disk_full(self._folder) if full else cannot) from error
             raise
 
     def _refuse_other_hosts(self) -> None:

@@ -166,14 +166,14 @@ def _open_folder(folder: Path, *, read_only: bool, must_exist: bool) -> Store:
     from matscout.settings import get_settings
 
     file = folder / FILE
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"the store {folder} is a file: name a folder")
-    if must_exist and not (file.exists() and file.stat().st_size):
-        raise UserError(f"there is no store in {folder}: name its folder, or set MATSCOUT_STORE to it")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"the store {folder} is a file: name a folder")
+        if must_exist and not (file.exists() and file.stat().st_size):
+            raise UserError(f"there is no store in {folder}: name its folder, or set MATSCOUT_STORE to it")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the store's folder {folder}: {error.strerror}: name another one") from error
+        raise UserError(f"cannot use {folder} as the store's folder: {error.strerror}: name another one") from error
     engine = Engine(file, read_only=read_only, max_mb=get_settings().store_max_mb)
     client = EmbeddedClient(engine)
     return Store(client, client[DATABASE], str(folder), folder=folder.resolve(), engine=engine)

@@ -1,8 +1,6 @@
-"""Settings of the person who runs the tests stay out of them."""
+"""The store of the person who runs the tests stays out of them."""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
@@ -11,10 +9,9 @@ from matscout.settings import get_settings
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch):
-    """Remove every MATSCOUT_ setting but those of the tests; return the function that reads them anew."""
-    for name in list(os.environ):
-        if name.startswith("MATSCOUT_") and not name.startswith("MATSCOUT_TEST_"):
-            monkeypatch.delenv(name)
+    """Remove the settings of a store; return the function after which they are read anew."""
+    for name in ("MATSCOUT_STORE", "MATSCOUT_STORE_MAX_MB"):
+        monkeypatch.delenv(name, raising=False)
     get_settings.cache_clear()
     yield get_settings.cache_clear
     get_settings.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -158,3 +159,15 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot lock the store .*: name a folder of your own"):
         FolderLease(tmp_path / "file" / "store", "me")
+
+
+def test_a_full_disk_is_told_and_leaves_no_lease_behind(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=r"^the disk of .* is full"):
+            FolderLease(tmp_path, "me")
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.lock"]
+    FolderLease(tmp_path, "me").release()

@@ -184,7 +184,7 @@ def test_a_store_that_is_not_there_is_not_made_for_a_reader(folder):
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("text")
     assert "is a file" in message(tmp_path / "file")
-    assert "cannot make the store's folder" in message(tmp_path / "file" / "below")
+    assert "as the store's folder: Not a directory" in message(tmp_path / "file" / "below")
 
 
 def test_another_kind_of_uri_is_refused():

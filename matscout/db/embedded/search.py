@@ -166,17 +166,24 @@ class Search:
 
     def _driver(self, *, sorted_few: bool) -> Clause | None:
         """Choose the clause that selects fewest documents; none where walking along the sort key is quicker."""
-        clauses = self._plan.clauses
+        clauses = sorted(self._plan.clauses, key=lambda clause: clause.field is not ID_FIELD)
         if len(clauses) == 1 and not sorted_few:
             return clauses[0]
         best, fewest = None, SELECTIVE + 1
         for clause in clauses:
-            sql = Statement(self._collection)
-            text = f"SELECT count(*) FROM ({sql.base(clause)} LIMIT {fewest})"  # noqa: S608  parameters are bound
-            ((number,),) = sql.run(self._db, text)
+            number = self._number_up_to(fewest, clause)
             if number < fewest:
                 best, fewest = clause, number
         return best if best or sorted_few or not clauses else clauses[0]
+
+    def _number_up_to(self, limit: int, clause: Clause) -> int:
+        """Count what a clause selects, or tell that it is at least `limit`."""
+        if clause.field is ID_FIELD and clause.span is None:
+            return len(clause.keys)
+        sql = Statement(self._collection)
+        text = f"SELECT count(*) FROM ({sql.base(clause)} LIMIT {limit})"  # noqa: S608  parameters are bound
+        ((number,),) = sql.run(self._db, text)
+        return int(number)
 
 
 def _comparable(values: list[Any]) -> list[Any]:

@@ -122,6 +122,8 @@ class Statement:
             self._sets.append(frozenset(clause.keys))
             return f"listed{len(self._sets) - 1}({column})"
         self.parameters += clause.keys
+        if len(clause.keys) == 1:  # for IN, SQLite would sort what the index has in order
+            return f"{column} = ?"
         return f"{column} IN ({', '.join('?' * len(clause.keys))})"
 
 

@@ -123,7 +123,9 @@ class ChgnetMaker(ForceFieldRelaxMaker):
         """Relax a structure, or take its energy; `prev_dir` is not used, as in atomate2."""
         relaxer = AseRelaxer(self.calculator, relax_cell=self.relax_cell, **self.optimizer_kwargs)
         cell_filter = getattr(ase.filters, self.cell_filter)
-        return relaxer.relax(mol_or_struct, steps=self.steps, cell_filter=cell_filter, **self.relax_kwargs)
+        return relaxer.relax(
+            mol_or_struct, steps=self.steps, cell_filter=cell_filter, use_emmet_models=False, **self.relax_kwargs
+        )
 
     def _get_calculator(self) -> Calculator:
         return chgnet_calculator(self.model, self.min_volume)

@@ -5,6 +5,7 @@ A failure is a result with its cause, not an exception: it stays in the store as
 
 from __future__ import annotations
 
+import errno
 import platform
 import time
 import traceback
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 PLAUSIBLE_ENERGY = (-20.0, 5.0)
 """Energies in eV/atom beyond which CHGNet has left what it knows: tungsten, the lowest element, lies at -12.96."""
+
+MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES})
+"""Operating system errors that are the machine's, whatever was calculated."""
 
 
 def calculate(request: CalculationRequest, folder: Path | None = None) -> CalculationResult:
@@ -57,8 +61,12 @@ def calculate(request: CalculationRequest, folder: Path | None = None) -> Calcul
         structure = request.geometry.to_structure()
         reason = refusal(structure, protocol.settings)
         fields = _failed("input-refused", reason) if reason else _run(protocol, structure, folder)
-    except (ImportError, OSError):
-        raise  # a broken installation or a full disk says nothing about this calculation
+    except ImportError:
+        raise  # a broken installation says nothing about this calculation
+    except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise  # nor does a full disk
+        fields = _raised(error)
     except Exception as error:  # noqa: BLE001  whatever a code raises is the outcome of this one calculation, kept as data
         fields = _raised(error)
     return CalculationResult(
@@ -66,20 +74,12 @@ def calculate(request: CalculationRequest, folder: Path | None = None) -> Calcul
         protocol=request.protocol,
         protocol_id=request.protocol_id,
         subject=request.subject,
-        formula=_reduced_formula(request.geometry),
+        formula=request.geometry.reduced_formula,
         seconds=round(time.perf_counter() - started, 3),
         host=platform.node(),
         versions=versions,
         **fields,
     )
-
-
-def _reduced_formula(geometry: Geometry) -> str:
-    from collections import Counter
-
-    from pymatgen.core import Composition
-
-    return Composition(Counter(geometry.species)).reduced_formula
 
 
 def _failed(cause: Cause, message: str | None) -> dict[str, Any]:
@@ -100,6 +100,9 @@ def _run(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[
             outcome = maker.run_ase(structure)
     except CollapsedCellError as error:
         return _failed("implausible", str(error))
+    trajectory: Any = outcome.trajectory  # pymatgen's, as the Maker asks for it
+    if not np.isfinite([properties["energy"] for properties in trajectory.frame_properties]).all():
+        return _failed("implausible", "the energy is not a number")
     fields = _numbers(structure, outcome)
     if maker.relax_cell:
         fields |= _prototype(structure, fields["geometry"].to_structure())
@@ -153,7 +156,7 @@ def _prototype(initial: Structure, final: Structure) -> dict[str, Any]:
 def _verdict(protocol: Protocol, fields: dict[str, Any], *, converged: bool) -> dict[str, Any]:
     energy, ratio = fields["energy_per_atom"], fields["final_volume"] / fields["initial_volume"]
     largest = protocol.settings.get("max_volume_ratio", np.inf)
-    if not np.isfinite(energy) or not PLAUSIBLE_ENERGY[0] < energy < PLAUSIBLE_ENERGY[1]:
+    if not PLAUSIBLE_ENERGY[0] < energy < PLAUSIBLE_ENERGY[1]:
         return _failed("implausible", f"{energy:.3g} eV/atom is no energy of a crystal")
     if ratio > largest:
         return _failed("implausible", f"the cell grew to {ratio:.1f} times its volume")

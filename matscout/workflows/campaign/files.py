@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from matscout.errors import UserError, nearest
+from matscout.settings import get_settings
 from matscout.workflows.campaign.spec import CampaignSpec
 
 if TYPE_CHECKING:
@@ -51,6 +52,34 @@ def read_spec(path: Path) -> CampaignSpec:
         return CampaignSpec.model_validate(content)
     except ValidationError as error:
         raise UserError(_describe(path, node, _worst(error.errors()))) from None
+
+
+def with_reference_file(spec: CampaignSpec, folder: Path) -> CampaignSpec:
+    """Return the campaign with its reference file found, as an absolute path.
+
+    Parameters
+    ----------
+    folder
+        Where to look first: the campaign file's folder. Then comes the folder MATSCOUT_DATA.
+
+    Raises
+    ------
+    UserError
+        It is in neither.
+    """
+    if spec.references.source != "file":
+        return spec
+    wanted, data = spec.references.path, get_settings().data
+    places = [folder / wanted, *([data / wanted] if data else [])]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise UserError(
+            f"the reference file {wanted} of campaign {spec.name} is not there (looked at "
+            f"{' and '.join(map(str, places))}): name it with --references PATH, or set MATSCOUT_DATA to the folder "
+            "that holds it"
+        )
+    options = spec.references.model_copy(update={"path": found.absolute()})
+    return spec.model_copy(update={"references": options})
 
 
 def _os_words(error: Exception) -> str:

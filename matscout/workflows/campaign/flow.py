@@ -1,18 +1,20 @@
 """A campaign as one dynamic jobflow Flow, which any jobflow manager can run.
 
 The Flow grows as it runs: each round's job answers with the calculations it chose and the job of the next round. Jobs
-pass the campaign, ids and references to other jobs' outputs; the candidates are enumerated again where they are needed,
-which takes less time than to store and load them.
+pass the campaign and the ids of other jobs, whose outputs jobflow brings when a job runs; the candidates are enumerated
+again where they are needed, which takes less time than to store and load them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Flow, Job, Maker, Response, job
+from jobflow import Flow, Job, Maker, OutputReference, Response, job
 
 from matscout.db.documents import CalculationRequest, CalculationResult, Selection, Summary
+from matscout.workflows.campaign.files import with_reference_file
 from matscout.workflows.campaign.spec import CampaignSpec
 
 if TYPE_CHECKING:
@@ -49,19 +51,31 @@ class ScreeningMaker(Maker):
 
     def make(self) -> Flow:
         """Return the Flow; its output is the campaign's `Summary` as a dictionary."""
-        first = plan_references_job(self.spec.model_dump(mode="json"))
+        spec = with_reference_file(self.spec, Path.cwd())  # a manager may run the jobs in folders of their own
+        first = plan_references_job(spec.model_dump(mode="json"))
         first.name = "plan references"
         return Flow([first], output=first.output, name=f"{self.name} {self.spec.name}")
 
 
-def _calculations(requests: Mapping[str, CalculationRequest]) -> tuple[list[Job], dict[str, Any]]:
-    """Make one job for each calculation, and the references to their outputs by the same keys."""
+def _calculations(requests: Mapping[str, CalculationRequest]) -> tuple[list[Job], dict[str, str]]:
+    """Make one job for each calculation, and return the ids of the jobs by the same keys."""
     jobs = {}
     for key, request in requests.items():
         one = calculate_job(request.model_dump(mode="json"))
         one.name = f"{request.protocol} {request.subject}"
         jobs[key] = one
-    return list(jobs.values()), {key: one.output for key, one in jobs.items()}
+    return list(jobs.values()), {key: one.uuid for key, one in jobs.items()}
+
+
+def _round(
+    spec: dict[str, Any], references: dict[str, str], candidates: dict[str, str], selections: list[dict[str, Any]]
+) -> Job:
+    """Make the job of a round, which is given the outputs of those jobs, and their ids to pass on."""
+    outputs = {key: OutputReference(uuid) for key, uuid in references.items()}
+    results = {key: OutputReference(uuid) for key, uuid in candidates.items()}
+    one = round_job(spec, outputs, results, selections, {"references": references, "candidates": candidates})
+    one.name = f"round {len(selections)}"
+    return one
 
 
 def _results(documents: Documents) -> dict[str, CalculationResult]:
@@ -70,13 +84,10 @@ def _results(documents: Documents) -> dict[str, CalculationResult]:
 
 @job
 def calculate_job(request: dict[str, Any]) -> dict[str, Any]:
-    """Run one calculation; a failed one is an output like any other."""
-    from pathlib import Path
-
+    """Run one calculation, writing no files; a failed one is an output like any other."""
     from matscout.workflows.calculations.run import calculate
 
-    result = calculate(CalculationRequest.model_validate(request), Path.cwd())
-    return result.model_dump(mode="json")
+    return calculate(CalculationRequest.model_validate(request)).model_dump(mode="json")
 
 
 @job
@@ -87,26 +98,39 @@ def plan_references_job(spec: dict[str, Any]) -> Response[Any]:
 
     campaign = CampaignSpec.model_validate(spec)
     plan = plan_references(campaign, enumerate_space(campaign).table, read_reference_entries(campaign))
-    jobs, outputs = _calculations({request.id: request for request in plan.requests})
-    first_round = round_job(spec, outputs, {}, [])
-    first_round.name = "round 0"
+    jobs, uuids = _calculations({request.id: request for request in plan.requests})
+    first_round = _round(spec, uuids, {}, [])
     return Response(replace=Flow([*jobs, first_round], output=first_round.output))
 
 
 @job
 def round_job(
-    spec: dict[str, Any], references: Documents, results: Documents, selections: Sequence[dict[str, Any]]
+    spec: dict[str, Any],
+    references: Documents,
+    results: Documents,
+    selections: list[dict[str, Any]],
+    uuids: dict[str, dict[str, str]],
 ) -> Response[Any] | dict[str, Any]:
-    """Label what is there, and answer with the next round or, when a stop rule holds, with the summary."""
+    """Label what is there, and answer with the next round or, when a stop rule holds, with the summary.
+
+    Parameters
+    ----------
+    references, results
+        Outputs of calculations: of references by calculation id, of candidates by candidate id.
+    selections
+        What was chosen so far.
+    uuids
+        Ids of the jobs of these outputs.
+    """
     campaign = CampaignSpec.model_validate(spec)
     chosen = [Selection.model_validate(selection) for selection in selections]
     step = next_step(campaign, _results(references), _results(results), chosen)
     if isinstance(step, Summary):
         return step.model_dump(mode="json")
     selection, requests = step
-    jobs, outputs = _calculations(requests)
-    following = round_job(spec, references, results | outputs, [*selections, selection.model_dump(mode="json")])
-    following.name = f"round {selection.round + 1}"
+    jobs, new = _calculations(requests)
+    candidates = uuids["candidates"] | new
+    following = _round(spec, uuids["references"], candidates, [*selections, selection.model_dump(mode="json")])
     return Response(replace=Flow([*jobs, following], output=following.output))
 
 

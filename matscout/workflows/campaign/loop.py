@@ -7,15 +7,17 @@ before its calculations start, a result before it is counted.
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matscout.db.documents import CalculationResult, Label, Selection, Summary, now
+from matscout.db.documents import CalculationResult, Label, Selection, Summary, content_hash, now
 from matscout.errors import UserError
 from matscout.settings import get_settings
 from matscout.workflows.calculations.protocols import get_protocol
+from matscout.workflows.campaign.files import with_reference_file
 from matscout.workflows.campaign.reference_plan import plan_references
 from matscout.workflows.campaign.references import build_references
 from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries, requests_of, select
@@ -85,10 +87,11 @@ class Campaign:
             It was asked to stop.
         """
         get_protocol(self.spec.protocol).versions()  # a missing package is said before anything is written
+        self.spec = with_reference_file(self.spec, Path.cwd())
         with ExitStack() as stack:
-            stack.enter_context(self.store.lease(f"matscout run {self.spec.name}"))
+            lease = stack.enter_context(self.store.lease(f"matscout run {self.spec.name}"))
             folder = self._launch_folder()
-            controller = Controller(self.store, folder)
+            controller = Controller(self.store, folder, lease.check)
             taken, interrupted = controller.recover()
             if taken or interrupted:
                 self.watcher.recovered(taken, interrupted)
@@ -100,7 +103,6 @@ class Campaign:
 
     def _run(self, controller: Controller, pool: WorkerPool, *, exhaustive: bool) -> Summary:
         space, plan = self._plan()
-        self._update(state="running", stage="references")
         by_id = self._calculate(controller, pool, "references", plan.requests)
         references = build_references(self.spec, space.table, plan, by_id)
         selections = self._selections()
@@ -116,9 +118,14 @@ class Campaign:
             if stopped is None:
                 self.watcher.thinking(f"round {len(selections)}: surrogate and choice")
                 selections.append(self._choose(space, references, results, len(selections)))
-        if exhaustive:
+        if exhaustive or self._was_exhausted():
             results |= self._rest(controller, pool, space, results)
         return self._finish(space, references, results, selections, stopped)
+
+    def _was_exhausted(self) -> bool:
+        """Whether an earlier run calculated every candidate: then nothing is left to estimate, and it costs nothing."""
+        document = self.store.collection("campaigns").find_one({"_id": self.spec.id}, {"exhausted": 1})
+        return bool(document and document.get("exhausted"))
 
     def _plan(self) -> tuple[Space, ReferencePlan]:
         space = enumerate_space(self.spec)
@@ -138,10 +145,19 @@ class Campaign:
                 "give the campaign another name, or bring the old file back"
             )
         protocol = get_protocol(self.spec.protocol)
+        if known and known["protocol_id"] != protocol.id:
+            raise UserError(
+                f"protocol {protocol.name} is another than when campaign {self.spec.name} began "
+                f"({protocol.id}, then {known['protocol_id']}): give the campaign another name, so that one protocol "
+                "stands on its hull"
+            )
         campaigns.update_one(
             {"_id": self.spec.id},
             {
+                "$addToSet": {"versions": protocol.versions()},
                 "$set": {
+                    "state": "running",
+                    "stage": "references",
                     "spec": self.spec.model_dump(mode="json"),
                     "name": self.spec.name,
                     "n_candidates": len(space.table),
@@ -154,7 +170,6 @@ class Campaign:
                     "reference_file_sha256": reference_file,
                     "protocol": protocol.name,
                     "protocol_id": protocol.id,
-                    "versions": protocol.versions(),
                     "updated": now(),
                 },
                 "$setOnInsert": {"created": now(), "stopped": None, "summary": None},
@@ -197,7 +212,9 @@ class Campaign:
         left = [candidate_id for candidate_id in space.table.ids if candidate_id not in results]
         self._update(stage="exhaustive")
         self._keep_candidates(space, left, None)
-        return self._of_candidates(controller, pool, space, "all that is left", left)
+        rest = self._of_candidates(controller, pool, space, "all that is left", left)
+        self._update(exhausted=True)
+        return rest
 
     def _selections(self) -> list[Selection]:
         found = self.store.collection("selections").find({"campaign": self.spec.id}).sort("selection.round", 1)
@@ -267,12 +284,22 @@ class Campaign:
         return summary
 
     def _launch_folder(self) -> Path:
-        folder = get_settings().launch_folder or (self.store.folder or Path("matscout-store")) / "launches"
+        folder = launch_folder(self.store)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"the launch folder {folder} cannot be made: {error.strerror}") from None
         return folder.absolute()
+
+
+def launch_folder(store: Store) -> Path:
+    """Return where a store's calculations run: a folder of its own, as all stores give them the same names."""
+    shared = get_settings().launch_folder
+    if shared is None and store.folder is not None:
+        return store.folder / "launches"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = str(store.folder.absolute()) if store.folder else store.display_uri
+    return (shared or cache / "matscout" / "launches") / content_hash(place)
 
 
 def _file_hash(spec: CampaignSpec) -> str | None:

@@ -9,6 +9,7 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from matscout.db.documents import CalculationRequest, Geometry
@@ -49,12 +50,15 @@ class ReferencePlan:
         Entries of the reference file; empty for computed references.
     counts
         The numbers of `description`, by name.
+    formulas
+        Reduced formulas of all phases that the hull should hold.
     """
 
     requests: tuple[CalculationRequest, ...]
     description: str
     entries: tuple[ComputedEntry, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    formulas: tuple[str, ...] = ()
 
 
 def plan_references(spec: CampaignSpec, table: CandidateTable, entries: Sequence[ComputedEntry] = ()) -> ReferencePlan:
@@ -97,7 +101,7 @@ def _plan_computed(options: ComputedReferences, protocol: Protocol, table: Candi
     counts = {
         "elements": len(elements),
         "element calculations": len(of_elements),
-        "binary stoichiometries": len(binaries),
+        "binaries": len(binaries),
         "binary calculations": len(of_binaries),
         "prototypes per stoichiometry": tried,
     }
@@ -105,7 +109,9 @@ def _plan_computed(options: ComputedReferences, protocol: Protocol, table: Candi
         f"{len(elements)} elements and {len(binaries)} charge-balanced binaries, at most {tried} prototypes each: "
         f"{total} calculations"
     )
-    return ReferencePlan((*of_elements, *of_binaries), description, counts=counts)
+    wanted = [Composition({cation: n, anion: m}).reduced_formula for cation, anion, n, m in binaries]
+    formulas = {Composition(element).reduced_formula for element in elements} | set(wanted)
+    return ReferencePlan((*of_elements, *of_binaries), description, counts=counts, formulas=tuple(sorted(formulas)))
 
 
 def elements_of(table: CandidateTable) -> list[str]:
@@ -248,7 +254,12 @@ def _plan_file(
 
 
 def _entry_request(entry: ComputedStructureEntry, protocol: Protocol) -> CalculationRequest:
-    return _request(protocol, f"reference:{entry.composition.reduced_formula}:{entry.entry_id}", entry.structure)
+    return _request(protocol, f"reference:{entry_name(entry)}", entry.structure)
+
+
+def entry_name(entry: ComputedEntry) -> str:
+    """Return what a file's entry is called on a hull: its reduced formula and its id."""
+    return f"{entry.composition.reduced_formula}:{entry.entry_id}"
 
 
 def _plan_recompute(options: FileReferences, protocol: Protocol, entries: Sequence[ComputedEntry]) -> ReferencePlan:
@@ -267,8 +278,8 @@ def _plan_recompute(options: FileReferences, protocol: Protocol, entries: Sequen
         )
     requests = tuple(_entry_request(entry, protocol) for entry in crystals)[: options.max_calculations]
     description = (
-        f"{len(requests)} of {len(entries)} entries of {options.path.name} within {options.window:g} eV/atom of its "
-        "hull, calculated again"
+        f"of {len(entries)} entries of {options.path.name} {len(crystals)} lie within {options.window:g} eV/atom of "
+        f"its hull; the nearest {len(requests)} are calculated again"
     )
     return ReferencePlan(
         requests, description, tuple(entries), {"entries": len(entries), "calculations": len(requests)}

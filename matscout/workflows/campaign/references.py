@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from matscout.errors import UserError
-from matscout.workflows.campaign.reference_plan import elements_of
+from matscout.workflows.campaign.reference_plan import elements_of, entry_name
+from matscout.workflows.stability.crystals import KnownCrystals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,8 @@ class References:
     formulas, energies, ids
         One phase each; absolute energies in eV/atom.
     crystals
-        Entries of those phases whose structure is known: a candidate equal to one of them is no discovery.
+        Entries whose structure is known, those of the file that are not on the hull included: a candidate equal to one
+        of them is no discovery.
     report
         Where they come from, and the measured error of what they are compared with, eV/atom.
     """
@@ -43,6 +45,11 @@ class References:
     ids: tuple[str, ...]
     crystals: tuple[ComputedEntry, ...]
     report: dict[str, Any]
+
+    @cached_property
+    def known(self) -> KnownCrystals:
+        """The crystals, to look candidates up among."""
+        return KnownCrystals(self.crystals)
 
 
 def build_references(
@@ -75,6 +82,7 @@ def build_references(
         "source": plan.description,
         "phases": len(finished),
         "failed": len(failed),
+        "lacking": _lacking(plan, [result.formula for _, result in finished]),
         "elements": element_errors([result for _, result in finished]),
     }
     return References(
@@ -89,9 +97,15 @@ def build_references(
             )
             for request, result in finished
             if result.geometry is not None
-        ),
+        )
+        + _not_calculated(plan, {request.subject for request, _ in finished}),
         report=report,
     )
+
+
+def _lacking(plan: ReferencePlan, formulas: Sequence[str]) -> list[str]:
+    """Return the formulas that the hull should hold and does not: no prototype has them, or no calculation finished."""
+    return sorted(set(plan.formulas) - set(formulas))
 
 
 def _energy(result: CalculationResult) -> float:
@@ -148,12 +162,21 @@ def element_errors(results: Sequence[CalculationResult]) -> dict[str, float]:
     return {element: lowest[element] - known[element] for element in sorted(lowest) if element in known}
 
 
+def _not_calculated(plan: ReferencePlan, calculated: set[str]) -> tuple[ComputedStructureEntry, ...]:
+    """Return the file's entries with a structure that the campaign did not calculate, under the same kind of name."""
+    return tuple(
+        ComputedStructureEntry(entry.structure, entry.energy, entry_id=entry_name(entry))
+        for entry in plan.entries
+        if isinstance(entry, ComputedStructureEntry) and f"reference:{entry_name(entry)}" not in calculated
+    )
+
+
 def _given_references(
     options: FileReferences, plan: ReferencePlan, results: Mapping[str, CalculationResult]
 ) -> References:
     from matscout.workflows.stability.schemes import measure_error
 
-    by_subject = {f"reference:{e.composition.reduced_formula}:{e.entry_id}": e for e in plan.entries}
+    by_subject = {f"reference:{entry_name(entry)}": entry for entry in plan.entries}
     pairs = [
         (by_subject[request.subject].energy_per_atom, _energy(results[request.id]))
         for request in plan.requests
@@ -168,8 +191,8 @@ def _given_references(
     return References(
         formulas=tuple(entry.composition.reduced_formula for entry in plan.entries),
         energies=tuple(float(entry.energy_per_atom) for entry in plan.entries),
-        ids=tuple(str(entry.entry_id) for entry in plan.entries),
-        crystals=tuple(entry for entry in plan.entries if isinstance(entry, ComputedStructureEntry)),
+        ids=tuple(entry_name(entry) for entry in plan.entries),
+        crystals=_not_calculated(plan, set()),
         report={
             "source": plan.description,
             "phases": len(plan.entries),

@@ -196,6 +196,14 @@ class AcquisitionSpec(_Part):
 
     name: Annotated[str, AfterValidator(_acquisition)] = Field(default="probability", description="Rule")
     threshold: float = Field(default=0.025, ge=0, le=1, description="On or near the hull means at most this, eV/atom")
+    options: dict[str, float] = Field(default_factory=dict, description="Options of the rule, such as kappa")
+
+    @model_validator(mode="after")
+    def _options_exist(self) -> AcquisitionSpec:
+        from matscout.models.acquisition import get_acquisition
+
+        get_acquisition(self.name, **self.options)
+        return self
 
 
 class BudgetSpec(_Part):
@@ -246,6 +254,14 @@ class CampaignSpec(_Part):
         default=None,
         description="Results store, relative to the campaign file; MATSCOUT_STORE or ./matscout-store if none",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _computed_unless_said(cls, value: Any) -> Any:
+        references = value.get("references") if isinstance(value, dict) else None
+        if isinstance(references, dict) and "source" not in references:
+            return value | {"references": {"source": "computed", **references}}
+        return value
 
     @property
     def id(self) -> str:

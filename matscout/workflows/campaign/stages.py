@@ -282,7 +282,8 @@ def _acquire(
         "rng": np.random.default_rng([spec.seed, round_number]),
     }
     wanted = {name: known[name] for name in keywords(spec.acquisition.name) if name in known}
-    return get_acquisition(spec.acquisition.name)(outlook.mean - outlook.hull_energy, outlook.std, **wanted)
+    rule = get_acquisition(spec.acquisition.name, **spec.acquisition.options)
+    return rule(outlook.mean - outlook.hull_energy, outlook.std, **wanted)
 
 
 def _prediction(

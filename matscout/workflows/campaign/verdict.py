@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from matscout.workflows.campaign.stages import look_ahead, present_hull
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matscout.db.documents import CalculationResult, Selection
+    from pymatgen.core import Structure
+
+    from matscout.db.documents import CalculationResult, CandidatePrediction, Selection
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
@@ -45,14 +48,14 @@ def label(
     distances = np.maximum(hull.e_above_hull(compositions, energies), 0.0)
     formation = hull.formation_energy(compositions, energies)
     own = dict(zip(hull.ids, hull.decomposition_energy().tolist(), strict=True))
-    same = _same_crystals(space, ids, results, energies)
+    same = _same_crystals(space, ids, results, chosen)
     versions = {package: version(package) for package in _LABEL_PACKAGES}
     protocol = get_protocol(spec.protocol)
     labels = []
     for n, candidate_id in enumerate(ids):
         row = space.rows[candidate_id]
         formula, system = space.table.formulas[row], space.table.chemical_systems[row]
-        round_number, prediction = chosen.get(candidate_id, (-1, None))
+        round_number, prediction = chosen.get(candidate_id, (None, None))
         labels.append(
             Label(
                 candidate_id=candidate_id,
@@ -67,7 +70,7 @@ def label(
                 within_threshold=bool(distances[n] <= spec.acquisition.threshold),
                 prototype_kept=results[candidate_id].prototype_kept,
                 same_crystal_as=same.get(candidate_id),
-                known_as=_known_as(formula, results[candidate_id], references),
+                known_as=references.known.match(_crystal(results[candidate_id])),
                 hull_version=hull.version,
                 competitors={str(k): v for k, v in hull.completeness(system).items()},
                 protocol=protocol.name,
@@ -95,35 +98,45 @@ def _phases(fractions: Mapping[Any, float], space: Space) -> dict[str, float]:
 
 
 def _same_crystals(
-    space: Space, ids: Sequence[str], results: Mapping[str, CalculationResult], energies: np.ndarray
+    space: Space,
+    ids: Sequence[str],
+    results: Mapping[str, CalculationResult],
+    chosen: Mapping[str, tuple[int, CandidatePrediction]],
 ) -> dict[str, str]:
-    """Name, for each candidate that relaxed into the crystal of another one, the lowest of them."""
+    """Name, for each candidate that relaxed into the crystal of another one, the first of them that was chosen.
+
+    The first, and not the lowest: their energies differ by less than a relaxation's error, and a search keeps the
+    credit for what it found first.
+    """
     from matscout.workflows.stability.crystals import group_crystals
 
-    formulas = [space.table.formulas[space.rows[i]] for i in ids]
-    shared = {f for f in formulas if formulas.count(f) > 1}
-    members = [n for n, formula in enumerate(formulas) if formula in shared]
-    geometries = [results[ids[n]].geometry for n in members]
-    groups = group_crystals([geometry.to_structure() for geometry in geometries if geometry is not None])
+    counts = Counter(space.table.formulas[space.rows[i]] for i in ids)
+    members = [i for i in ids if counts[space.table.formulas[space.rows[i]]] > 1]
+    groups = group_crystals([_crystal(results[i]) for i in members])
+
+    def order(i: str) -> tuple[float, int, str]:
+        return (chosen[i][0], chosen[i][1].rank, i) if i in chosen else (np.inf, 0, i)
+
     same: dict[str, str] = {}
     for group in np.unique(groups):
-        equal = [members[k] for k in np.flatnonzero(groups == group)]
-        lowest = min(equal, key=lambda n: (energies[n], ids[n]))
-        same |= {ids[n]: ids[lowest] for n in equal if n != lowest}
+        equal = sorted((members[k] for k in np.flatnonzero(groups == group)), key=order)
+        same |= dict.fromkeys(equal[1:], equal[0])
     return same
 
 
-def _known_as(formula: str, result: CalculationResult, references: References) -> str | None:
-    """Return the reference that is the same crystal, so that a known phase is never called a discovery."""
-    from matscout.workflows.stability.crystals import match_known
-
-    known = [entry for entry in references.crystals if entry.composition.reduced_formula == formula]
-    return match_known(result.geometry.to_structure(), known) if known and result.geometry else None
+def _crystal(result: CalculationResult) -> Structure:
+    assert result.geometry is not None, "a finished calculation has a geometry"
+    return result.geometry.to_structure()
 
 
 def is_found(x: Label) -> bool:
     """Whether a label counts as found: near the hull, a crystal of its own, and not known before."""
-    return x.within_threshold and x.same_crystal_as is None and x.known_as is None
+    return _is_hit(x) and x.same_crystal_as is None
+
+
+def _is_hit(x: Label) -> bool:
+    """Whether a candidate led to a find, itself or by becoming the crystal of one that is counted."""
+    return x.within_threshold and x.known_as is None
 
 
 def decide(
@@ -152,9 +165,11 @@ def decide(
         last = {selection.round for selection in selections[-barren:]}
         if not any(is_found(x) and x.round in last for x in labels):
             return f"{barren} rounds found nothing; {left} candidates are left"
-    expected = selections[-1].expected_stable_left if selections else None
-    if spec.stop.expected_left is not None and expected is not None and expected < spec.stop.expected_left:
-        return f"{expected:.2f} stable candidates are expected among the {left} left"
+    limit, expected = spec.stop.expected_left, selections[-1].expected_stable_left if selections else None
+    if limit is not None and expected is not None:
+        expected *= _trust(selections, results, labels)
+        if expected < limit:
+            return f"about {expected:.2f} are still to be found among the {left} candidates left"
     return None
 
 
@@ -206,33 +221,46 @@ def _found(
     selections: Sequence[Selection],
     labels: Sequence[Label],
 ) -> Found:
-    from matscout.workflows.stability.enrichment import ceiling, enrichment, random_search
-
-    probabilities = {p.candidate_id: p.probability for s in selections for p in s.chosen if p.candidate_id in results}
-    found = {x.candidate_id for x in labels if is_found(x)}
-    by_probability = {i: p for i, p in probabilities.items() if p is not None}
-    promised, kept = sum(by_probability.values()), len(found & by_probability.keys())
-    n_candidates, n_drawn, n_found = len(space.table), len(probabilities), len(found & probabilities.keys())
+    """Count what the selections found; candidates, not crystals, are what random choice would have drawn."""
+    chosen = {p.candidate_id for s in selections for p in s.chosen if p.candidate_id in results}
+    hits = {x.candidate_id for x in labels if _is_hit(x)}
+    n_candidates, n_drawn, n_hits = len(space.table), len(chosen), len(hits & chosen)
     exact = len(results) == n_candidates
-    left = 0.0 if exact else _expected_left(spec, space, references, results)
-    n_stable = len(found) + min(left * (kept + 1) / (promised + 1), n_candidates - len(results))
-    expected = random_search(n_candidates, n_stable, n_drawn)
+    promised, kept = _promised_and_kept(selections, results, labels)
+    n_stable: float | None = len(hits)
+    if not exact:
+        left = _expected_left(spec, space, references, results)
+        most = n_candidates - len(results)
+        n_stable = None if left is None else len(hits) + min(left * _trust(selections, results, labels), most)
     return Found(
         n_candidates=n_candidates,
         n_calculated=n_drawn,
-        n_failed=sum(results[i].outcome == "failed" for i in probabilities),
-        n_found=n_found,
-        n_known=sum(x.within_threshold and x.known_as is not None for x in labels),
+        n_failed=sum(results[i].outcome == "failed" for i in chosen),
+        n_found=sum(is_found(x) and x.candidate_id in chosen for x in labels),
+        n_hits=n_hits,
+        n_known=len({x.known_as for x in labels if x.within_threshold and x.known_as and x.candidate_id in chosen}),
+        exact=exact,
         n_stable=n_stable,
         promised=promised,
         kept=kept,
-        exact=exact,
-        random_mean=expected.mean,
-        random_low=expected.low,
-        random_high=expected.high,
-        enrichment=_or_none(enrichment(n_found, n_candidates, n_stable, n_drawn)),
-        ceiling=_or_none(ceiling(n_candidates, n_stable, n_drawn)),
+        **_compared(n_candidates, n_stable, n_drawn, n_hits),
     )
+
+
+def _compared(n_candidates: int, n_stable: float | None, n_drawn: int, n_hits: int) -> dict[str, float | None]:
+    """Set the hits against random choice of as many candidates."""
+    from matscout.workflows.stability.enrichment import ceiling, enrichment, random_search
+
+    if n_stable is None:
+        return dict.fromkeys(("random_mean", "random_low", "random_high", "enrichment", "ceiling"))
+    expected = random_search(n_candidates, n_stable, n_drawn)
+    return {
+        "random_mean": expected.mean,
+        "random_low": expected.low,
+        "random_high": expected.high,
+        "enrichment": _or_none(enrichment(n_hits, n_candidates, n_stable, n_drawn)),
+        "ceiling": _or_none(ceiling(n_candidates, n_stable, n_drawn)),
+    }
 
 
 def _or_none(value: float) -> float | None:
@@ -240,17 +268,34 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
+def _promised_and_kept(
+    selections: Sequence[Selection], results: Mapping[str, CalculationResult], labels: Sequence[Label]
+) -> tuple[float, int]:
+    """Sum P(stable, now) of the candidates that were chosen with one, and count those within the threshold now."""
+    near = {x.candidate_id for x in labels if x.within_threshold}
+    chosen = [p for s in selections for p in s.chosen if p.candidate_id in results and p.probability is not None]
+    return sum(p.probability or 0.0 for p in chosen), sum(p.candidate_id in near for p in chosen)
+
+
+def _trust(selections: Sequence[Selection], results: Mapping[str, CalculationResult], labels: Sequence[Label]) -> float:
+    """Return the hits per promised one, among candidates that no surrogate had learned from when they were chosen.
+
+    Where the threshold is far below the surrogate's error a normal distribution promises too many, and candidates that
+    become known phases are promised too. One success in one trial is added, so that a short campaign is not damned.
+    """
+    promised, _ = _promised_and_kept(selections, results, labels)
+    by_probability = {p.candidate_id for s in selections for p in s.chosen if p.probability is not None}
+    hits = sum(_is_hit(x) and x.candidate_id in by_probability for x in labels)
+    return (hits + 1) / (promised + 1)
+
+
 def _expected_left(
     spec: CampaignSpec, space: Space, references: References, results: Mapping[str, CalculationResult]
-) -> float:
-    """Sum P(stable, now) over what was not calculated.
-
-    Where the threshold is far below the surrogate's error this is too many: the caller scales it by what came of the
-    candidates chosen so far, which nothing was fitted to.
-    """
+) -> float | None:
+    """Sum P(stable, now) over what was not calculated; None where there is too little to learn from."""
     outlook = look_ahead(spec, space, references, results)
     if outlook is None:
-        return 0.0
+        return None
     left = np.ones(len(space.table), dtype=bool)
     left[[space.rows[i] for i in results]] = False
     return float(outlook.probability[left].sum())

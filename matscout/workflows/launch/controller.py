@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from matscout.db.documents import Attempt, CalculationRequest, CalculationResult, now
+from matscout.db.documents import Attempt, Calculation, CalculationRequest, CalculationResult, now
 from matscout.errors import UserError
 from matscout.workflows.launch.folders import LOCK, prepare, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from matscout.db.documents import Cause
+    from matscout.db.documents import Cause, State
     from matscout.db.store import Store
     from matscout.workflows.launch.pool import Answer, WorkerPool
 
@@ -37,12 +37,15 @@ class Controller:
     store
         The results store, leased by this process.
     folder
-        Where launch folders are made.
+        Where launch folders are made; of this store alone.
+    check_lease
+        Raises when this process is no longer the one writer: called before each write of a calculation's state.
     """
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, check_lease: Callable[[], object] = lambda: None) -> None:
         self.store = store
         self.folder = folder
+        self._check_lease = check_lease
         self._calculations = store.collection("calculations")
         self._steps = store.collection("ionic_steps")
 
@@ -58,12 +61,12 @@ class Controller:
             attempt = document["attempts"][-1]
             folder = Path(attempt["folder"])
             _wait_for_worker(folder)
-            result = read_result(folder)
+            result = _left_result(folder)
             if result is not None:
                 self._take_in(document["_id"], result)
                 taken += 1
             else:
-                self._end_attempt(document["_id"], "waiting", "interrupted", "the run was stopped while it was at this")
+                self._end_attempt(document["_id"], "waiting", "interrupted", message="the run was stopped meanwhile")
                 interrupted += 1
         self._sweep()
         return taken, interrupted
@@ -131,21 +134,16 @@ class Controller:
 
     def _begin(self, request: CalculationRequest) -> Path:
         """Record a new attempt, then make its folder: a crash in between leaves an attempt that never ran."""
+        self._check_lease()
         document = self._calculations.find_one({"_id": request.id}, {"attempts": 1})
         attempts: list[dict[str, Any]] = document["attempts"] if document else []
         folder = self.folder / request.id / str(len(attempts) + 1)
         attempt = Attempt(number=len(attempts) + 1, folder=str(folder), started=now(), outcome="running")
-        self._calculations.replace_one(
-            {"_id": request.id},
-            {
-                "_id": request.id,
-                "request": request.model_dump(mode="json"),
-                "state": "running",
-                "attempts": [*attempts, attempt.model_dump(mode="json")],
-                "result": None,
-            },
-            upsert=True,
+        calculation = Calculation.model_validate(
+            {"request": request, "state": "running", "attempts": [*attempts, attempt]}
         )
+        content = {"_id": request.id, **calculation.model_dump(mode="json")}
+        self._calculations.replace_one({"_id": request.id}, content, upsert=True)
         shutil.rmtree(folder, ignore_errors=True)
         prepare(folder, request)
         return folder
@@ -153,14 +151,17 @@ class Controller:
     def _settle(self, request: CalculationRequest, answer: Answer) -> CalculationResult | None:
         """Take an answer into the store; None means that the calculation is to start again."""
         if answer.outcome == "refused":
-            self._end_attempt(request.id, "waiting", "interrupted", answer.message)
+            self._end_attempt(request.id, "waiting", "interrupted", message=answer.message)
             raise UserError(f"a worker could not calculate {request.subject}: {answer.message}")
-        result = read_result(answer.folder)
+        try:
+            result = read_result(answer.folder)
+        except ValueError as error:
+            result = _failure(request, "error", f"the worker's result cannot be read: {error}")
         if result is None and answer.outcome == "done":
             raise UserError(f"the result of {request.subject} vanished from {answer.folder}")
         if result is None:
             if answer.outcome == "died" and self._deaths(request.id) + 1 < MAX_DEATHS:
-                self._end_attempt(request.id, "waiting", "interrupted", answer.message)
+                self._end_attempt(request.id, "waiting", "interrupted", cause="worker-died", message=answer.message)
                 return None
             result = _failure(request, "timeout" if answer.outcome == "timeout" else "worker-died", answer.message)
         self._take_in(request.id, result)
@@ -168,7 +169,7 @@ class Controller:
 
     def _deaths(self, calculation_id: str) -> int:
         document = self._calculations.find_one({"_id": calculation_id}, {"attempts": 1})
-        return sum("the worker ended" in (attempt["message"] or "") for attempt in document["attempts"])
+        return sum(attempt["cause"] == "worker-died" for attempt in document["attempts"])
 
     def _take_in(self, calculation_id: str, result: CalculationResult) -> None:
         content = result.model_dump(mode="json")
@@ -176,22 +177,31 @@ class Controller:
         with self.store.transaction():
             if steps:
                 self._steps.replace_one({"_id": calculation_id}, {"_id": calculation_id, "steps": steps}, upsert=True)
-            folder = self._end_attempt(calculation_id, result.outcome, result.outcome, result.message, result=content)
+            folder = self._end_attempt(
+                calculation_id,
+                result.outcome,
+                result.outcome,
+                cause=result.cause,
+                message=result.message,
+                result=content,
+            )
         shutil.rmtree(folder.parent, ignore_errors=True)
 
     def _end_attempt(
         self,
         calculation_id: str,
-        state: str,
+        state: State,
         outcome: str,
-        message: str | None,
         *,
+        cause: Cause | None = None,
+        message: str | None = None,
         result: dict[str, Any] | None = None,
     ) -> Path:
         """Write how the last attempt ended, and return its launch folder."""
+        self._check_lease()
         document = self._calculations.find_one({"_id": calculation_id})
         attempts = document["attempts"]
-        attempts[-1] |= {"ended": now(), "outcome": outcome, "message": message}
+        attempts[-1] |= {"ended": now(), "outcome": outcome, "cause": cause, "message": message}
         self._calculations.update_one(
             {"_id": calculation_id}, {"$set": {"state": state, "attempts": attempts, "result": result}}
         )
@@ -206,20 +216,24 @@ def stored_results(store: Store, ids: Iterable[str]) -> dict[str, CalculationRes
 
 
 def _failure(request: CalculationRequest, cause: Cause, message: str | None) -> CalculationResult:
-    from collections import Counter
-
-    from pymatgen.core import Composition
-
     return CalculationResult(
         id=request.id,
         protocol=request.protocol,
         protocol_id=request.protocol_id,
         subject=request.subject,
-        formula=Composition(Counter(request.geometry.species)).reduced_formula,
+        formula=request.geometry.reduced_formula,
         outcome="failed",
         cause=cause,
         message=message,
     )
+
+
+def _left_result(folder: Path) -> CalculationResult | None:
+    """Read what an earlier run's worker left; what cannot be read is as if it were not there."""
+    try:
+        return read_result(folder)
+    except ValueError:
+        return None
 
 
 def _wait_for_worker(folder: Path) -> None:

@@ -8,10 +8,12 @@ import selectors
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
+
+from matscout.errors import UserError
 
 if TYPE_CHECKING:
     from typing import IO
@@ -31,13 +33,15 @@ class Answer:
 class _Worker:
     def __init__(self, log: IO[bytes]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "matscout.workflows.launch.worker"],
+            # -P: a queue.py in the user's folder must not stand in for the library's
+            [sys.executable, "-P", "-m", "matscout.workflows.launch.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             env=os.environ | _ONE_THREAD,
             start_new_session=True,  # Ctrl-C is for the controller, which lets running calculations end
         )
+        self.ready = False
         self.folder: Path | None = None
         self.deadline = float("inf")
 
@@ -79,28 +83,27 @@ class WorkerPool:
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
-        self._log = self._log_path.open("ab")
-        self._selector = selectors.DefaultSelector()
-        for _ in range(self.n_workers):
-            self._start()
+        with ExitStack() as stack:
+            self._log = stack.enter_context(self._log_path.open("ab"))
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            stack.callback(self._end_all)
+            for _ in range(self.n_workers):
+                self._start()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _end_all(self) -> None:
         for worker in self._workers:
             worker.end(kill=worker.folder is not None)
         self._workers.clear()
-        self._selector.close()
-        self._log.close()
 
     @property
     def idle(self) -> int:
         """Number of workers without a calculation."""
         return sum(worker.folder is None for worker in self._workers)
-
-    @property
-    def busy(self) -> int:
-        """Number of workers with a calculation."""
-        return len(self._workers) - self.idle
 
     def submit(self, folder: Path) -> None:
         """Hand a prepared launch folder to an idle worker."""
@@ -108,7 +111,13 @@ class WorkerPool:
         worker.submit(folder, self.time_limit)
 
     def wait(self, seconds: float) -> list[Answer]:
-        """Return the answers that come within `seconds`; as soon as there is one."""
+        """Return the answers that come within `seconds`; as soon as there is one.
+
+        Raises
+        ------
+        UserError
+            A worker ended before it had loaded what it needs: no calculation is to blame.
+        """
         answers = [self._answer(key.data) for key, _ in self._selector.select(seconds)]
         late = [worker for worker in self._workers if worker.folder and time.monotonic() > worker.deadline]
         answers += [self._replace(worker, "timeout", f"longer than {self.time_limit:g} s") for worker in late]
@@ -126,6 +135,9 @@ class WorkerPool:
         if not line.endswith(b"\n"):
             return self._replace(worker, "died", None)
         answer = json.loads(line)
+        if "ready" in answer:
+            worker.ready, worker.deadline = True, time.monotonic() + self.time_limit
+            return None
         worker.folder, worker.deadline = None, float("inf")
         return Answer(Path(answer["folder"]), "refused" if answer["error"] else "done", answer["error"])
 
@@ -134,10 +146,12 @@ class WorkerPool:
         self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]  # opened with PIPE
         self._workers.remove(worker)
         worker.end(kill=True)
+        code = worker.process.returncode
+        if not worker.ready:
+            raise UserError(f"a worker could not start ({_exit_words(code)}): what it said is in {self._log_path}")
         self._start()
         if worker.folder is None:
             return None
-        code = worker.process.returncode
         return Answer(worker.folder, outcome, message or f"the worker ended with {_exit_words(code)}")
 
 

@@ -1,6 +1,7 @@
 """A worker: one process that runs one calculation after the other, for as long as its controller lives.
 
-It reads launch folders from standard input, one a line, and answers each with a line of JSON. It opens no store and no
+It says that it is ready once it has loaded what it needs, then reads launch folders from standard input, one a line,
+and answers each with a line of JSON. It opens no store and no
 network. When its input ends the controller is gone, and it ends at once: what it was at is then an interrupted attempt.
 """
 
@@ -15,7 +16,9 @@ from threading import Thread
 
 from filelock import FileLock
 
-from matscout.workflows.launch.folders import LOCK, RESULT, read_request, write_text
+from matscout.db.files import write_text
+from matscout.workflows.calculations.run import calculate
+from matscout.workflows.launch.folders import LOCK, RESULT, read_request
 
 
 def work(folder: Path) -> None:
@@ -26,8 +29,6 @@ def work(folder: Path) -> None:
     OSError
         The folder cannot be read or written.
     """
-    from matscout.workflows.calculations.run import calculate
-
     with FileLock(folder / LOCK, timeout=0):
         result = calculate(read_request(folder), folder)
         write_text(folder / RESULT, result.model_dump_json())
@@ -45,6 +46,9 @@ def main() -> None:
     os.dup2(2, 1)  # what a code prints belongs into the log, not between the answers
     folders: SimpleQueue[Path] = SimpleQueue()
     Thread(target=_read_folders, args=(folders,), daemon=True).start()
+    from matscout.workflows.calculations import chgnet  # noqa: F401  takes seconds, and fails here rather than in a result
+
+    print(json.dumps({"ready": True}), file=answers, flush=True)
     while True:
         folder = folders.get()
         answer = {"folder": str(folder), "error": None}

@@ -81,15 +81,21 @@ def field(name: str, value: Any) -> dict[str, Any]:
     return {} if value is MISSING else {name: value}
 
 
-def both(folder, documents, *indexes):
-    """Return a collection of the embedded store and one of mongomock with the same content."""
-    engine = Engine(folder / "store.sqlite")
-    mine, theirs = EmbeddedClient(engine).db.things, mongomock.MongoClient().db.things
-    for index in indexes:
-        mine.create_index(index)
-    mine.insert_many([dict(document) for document in documents])
-    theirs.insert_many([dict(document) for document in documents])
-    return mine, theirs
+@pytest.fixture
+def both(tmp_path):
+    """Return a function that makes a collection of the embedded store and one of mongomock with the same content."""
+    client = EmbeddedClient(Engine(tmp_path / "store.sqlite"))
+
+    def make(documents, *indexes):
+        mine, theirs = client.db.things, mongomock.MongoClient().db.things
+        for index in indexes:
+            mine.create_index(index)
+        mine.insert_many([dict(document) for document in documents])
+        theirs.insert_many([dict(document) for document in documents])
+        return mine, theirs
+
+    yield make
+    client.close()
 
 
 def ids(collection, spec, sort=(), **options):
@@ -130,9 +136,9 @@ def filters_of(values: list[Any]) -> list[Any]:
     return [*values, *single, *listed, *ranges, *others]
 
 
-def test_filters_on_an_indexed_field_select_what_mongomock_selects(tmp_path):
+def test_filters_on_an_indexed_field_select_what_mongomock_selects(both):
     stored = [*SORTABLE, *AWKWARD, float("nan")]
-    mine, theirs = both(tmp_path, [{"_id": n, **field("v", value)} for n, value in enumerate(stored)], "v")
+    mine, theirs = both([{"_id": n, **field("v", value)} for n, value in enumerate(stored)], "v")
     values = [value for value in [*SORTABLE, *AWKWARD] if value is not MISSING]
     for search in filters_of(values):
         spec = {"v": search}
@@ -142,23 +148,23 @@ def test_filters_on_an_indexed_field_select_what_mongomock_selects(tmp_path):
         assert ids(theirs, spec)[:1] == ([] if first is None else [first["_id"]]), spec
 
 
-def test_values_without_an_order_are_found_by_equality(tmp_path):
+def test_values_without_an_order_are_found_by_equality(both):
     stored = [Decimal128("1"), Decimal128("2"), Regex("a"), Code("a"), "a", 1, [Decimal128("1")]]
-    mine, theirs = both(tmp_path, [{"_id": n, "v": value} for n, value in enumerate(stored)], "v")
+    mine, theirs = both([{"_id": n, "v": value} for n, value in enumerate(stored)], "v")
     for search in [*stored, Regex("^a"), {"$in": [Decimal128("1"), "a"]}, {"$in": ["a", Code("a")]}, {"$ne": "a"}]:
         assert ids(mine, {"v": search}) == ids(theirs, {"v": search}), search
 
 
-def test_filters_where_no_document_has_an_array_select_what_mongomock_selects(tmp_path):
+def test_filters_where_no_document_has_an_array_select_what_mongomock_selects(both):
     stored = [value for value in SORTABLE if not isinstance(value, list)]
-    mine, theirs = both(tmp_path, [{"_id": n, **field("v", value)} for n, value in enumerate(stored)], "v")
+    mine, theirs = both([{"_id": n, **field("v", value)} for n, value in enumerate(stored)], "v")
     for search in filters_of([value for value in stored if value is not MISSING]):
         assert ids(mine, {"v": search}) == ids(theirs, {"v": search}), search
         assert mine.count_documents({"v": search}) == theirs.count_documents({"v": search}), search
 
 
-def test_filters_on_an_indexed_path_select_what_mongomock_selects(tmp_path):
-    mine, theirs = both(tmp_path, [{"_id": n, **field("r", value)} for n, value in enumerate(NESTED)], "r.v", "r.1.v")
+def test_filters_on_an_indexed_path_select_what_mongomock_selects(both):
+    mine, theirs = both([{"_id": n, **field("r", value)} for n, value in enumerate(NESTED)], "r.v", "r.1.v")
     values = [value for value in [*LEAVES, 10, {"v": 1}] if value is not MISSING]
     searches = [search for search in filters_of(values) if search != {"$all": [0, 10]}]  # there mongomock stumbles
     for path, search in product(["r.v", "r.1.v"], searches):
@@ -166,19 +172,19 @@ def test_filters_on_an_indexed_path_select_what_mongomock_selects(tmp_path):
         assert mine.count_documents({path: search}) == theirs.count_documents({path: search}), (path, search)
 
 
-def test_filters_on_the_id_select_what_mongomock_selects(tmp_path):
+def test_filters_on_the_id_select_what_mongomock_selects(both):
     stored = [value for value in SORTABLE if value is not MISSING and not isinstance(value, list)]
     distinct = list(
         {(mongomock.helpers.hashdict({"": value})): value for value in stored if not isinstance(value, bool)}.values()
     )
-    mine, theirs = both(tmp_path, [{"_id": value} for value in [*distinct, {"a": 1}, {"b": [1], "a": 2}]])
+    mine, theirs = both([{"_id": value} for value in [*distinct, {"a": 1}, {"b": [1], "a": 2}]])
     for search in filters_of([*distinct, {"a": 1}, {"a": 1.0}]):
         assert ids(mine, {"_id": search}) == ids(theirs, {"_id": search}), search
 
 
-def test_branches_and_conjunctions_select_what_mongomock_selects(tmp_path):
+def test_branches_and_conjunctions_select_what_mongomock_selects(both):
     documents = [{"_id": n, "a": n % 3, "b": [n % 2, n % 5], "c": n} for n in range(40)]
-    mine, theirs = both(tmp_path, documents, "a", "b")
+    mine, theirs = both(documents, "a", "b")
     parts = [
         {"a": 1},
         {"b": {"$gt": 2}},
@@ -203,9 +209,9 @@ def test_branches_and_conjunctions_select_what_mongomock_selects(tmp_path):
 
 @pytest.mark.parametrize("stored", [SORTABLE, [*SORTABLE, *AWKWARD]], ids=["ordered in SQL", "ordered here"])
 @pytest.mark.parametrize("limit", [0, 4])
-def test_indexed_values_sort_as_mongomock_sorts_them(tmp_path, stored, limit):
+def test_indexed_values_sort_as_mongomock_sorts_them(both, stored, limit):
     documents = [{"_id": n, **field("v", value), "twice": n // 2} for n, value in enumerate([*stored, *stored])]
-    mine, theirs = both(tmp_path, documents, "v", "twice")
+    mine, theirs = both(documents, "v", "twice")
     for first, second in product([1, -1], [1, -1]):
         for sort in (
             [("v", first)],
@@ -218,31 +224,31 @@ def test_indexed_values_sort_as_mongomock_sorts_them(tmp_path, stored, limit):
                 assert ids(mine, spec, sort, limit=limit) == ids(theirs, spec, sort, limit=limit), (spec, sort)
 
 
-def test_paths_into_arrays_sort_as_mongomock_sorts_them(tmp_path):
-    mine, theirs = both(tmp_path, [{"_id": n, **field("r", value)} for n, value in enumerate(NESTED)], "r.v")
+def test_paths_into_arrays_sort_as_mongomock_sorts_them(both):
+    mine, theirs = both([{"_id": n, **field("r", value)} for n, value in enumerate(NESTED)], "r.v")
     for direction in (1, -1):
         assert ids(mine, {}, [("r.v", direction)]) == ids(theirs, {}, [("r.v", direction)])
 
 
-def test_unselective_clauses_of_a_large_collection_keep_the_order(tmp_path, monkeypatch):
+def test_unselective_clauses_of_a_large_collection_keep_the_order(both, monkeypatch):
     monkeypatch.setattr("matscout.db.embedded.search.SELECTIVE", 5)
     documents = [{"_id": n, "state": "ready" if n % 7 else "done", "priority": n * 7919 % 50} for n in range(300)]
-    mine, theirs = both(tmp_path, documents, "state", "priority")
+    mine, theirs = both(documents, "state", "priority")
     for spec in ({"state": "ready"}, {"state": "done"}, {"state": "ready", "priority": {"$lt": 20}}, {"state": "none"}):
         for sort in ([("priority", -1), ("_id", -1)], [("priority", 1)]):
             assert ids(mine, spec, sort, limit=7, skip=2) == ids(theirs, spec, sort, limit=7, skip=2)
 
 
-def test_a_list_longer_than_sqlite_takes_parameters_is_searched(tmp_path):
-    mine, _ = both(tmp_path, [{"_id": n, "v": str(n)} for n in range(500)], "v")
+def test_a_list_longer_than_sqlite_takes_parameters_is_searched(both):
+    mine, _ = both([{"_id": n, "v": str(n)} for n in range(500)], "v")
     many = [str(n) for n in range(0, 200_000, 2)]
     assert mine.count_documents({"v": {"$in": many}}) == 250
     assert ids(mine, {"v": {"$in": many}}, [("v", 1)], limit=2) == [0, 10]
     assert ids(mine, {"_id": {"$in": list(range(499, 200_000))}}) == [499]
 
 
-def test_a_wrong_filter_is_refused_even_where_there_is_nothing(tmp_path):
-    mine, theirs = both(tmp_path, [{"_id": 1, "v": 1}], "v")
+def test_a_wrong_filter_is_refused_even_where_there_is_nothing(both):
+    mine, theirs = both([{"_id": 1, "v": 1}], "v")
     for spec in ({"v": {"$nope": 1}}, {"$nope": 1}, {"$or": []}, {"v": {"$in": 3}}):
         for collection in (mine, mine.database.empty, theirs, theirs.database.empty):
             if spec == {"v": {"$in": 3}} and collection.name == "empty":
@@ -251,8 +257,8 @@ def test_a_wrong_filter_is_refused_even_where_there_is_nothing(tmp_path):
                 list(collection.find(spec))
 
 
-def test_an_index_answers_without_reading_documents(tmp_path, monkeypatch):
-    mine, _ = both(tmp_path, [{"_id": n, "v": n % 4, "w": n} for n in range(100)], "v", "w")
+def test_an_index_answers_without_reading_documents(both, monkeypatch):
+    mine, _ = both([{"_id": n, "v": n % 4, "w": n} for n in range(100)], "v", "w")
     read = []
     original = type(mine._store).body
     monkeypatch.setattr(type(mine._store), "body", lambda self, db, seq: read.append(seq) or original(self, db, seq))

@@ -76,7 +76,7 @@ def kill_while_waiting(monkeypatch, pool, times):
 
     def kill_and_wait(seconds):
         for worker in pool._workers:
-            if worker.folder and len(killed) < times:
+            if worker.ready and worker.folder and len(killed) < times:
                 os.kill(worker.process.pid, signal.SIGKILL)
                 killed.append(worker)
         return wait(seconds)
