@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MATSCOUT_")
 
     store: str = Field(
-        default="matscout-store", description="Results store: a folder, or a mongodb:// uri. Relative to where you are."
+        default="matscout-store",
+        min_length=1,
+        description="Results store: a folder, or a mongodb:// uri. Relative to where you are.",
     )
     store_max_mb: int | None = Field(
         default=None, gt=0, description="Largest size of an embedded store's database in MB; none when unset."

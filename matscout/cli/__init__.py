@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import NoReturn
 
@@ -15,17 +16,24 @@ def main() -> NoReturn:
 
     Exit codes: 0 done; 2 a mistake that the user can put right, said in one sentence; 130 stopped by Ctrl-C.
     """
-    from matscout.cli.app import app
-    from matscout.errors import UserError
-
+    try:
+        from matscout.cli.app import app
+        from matscout.errors import UserError
+    except KeyboardInterrupt:
+        sys.exit(EXIT_STOPPED)
     try:
         app(prog_name="matscout")
     except UserError as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped before anything was calculated\n")
+        sys.exit(EXIT_STOPPED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has seen enough
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        fail(f"the disk of {error.filename or 'the store'} is full: free space and run the same command again")
+        fail(f"{error.filename or 'the disk, or where the output goes'}: {error.strerror}")
     sys.exit(0)
 
 

@@ -70,6 +70,8 @@ def load_campaign(file: Path | None, references: Path | None = None) -> tuple[Pa
 def store_uri(store: str | None, campaign: tuple[Path, CampaignSpec] | None) -> str:
     """Return the store named, else the campaign's, else that of the settings."""
     if store is not None:
+        if not store.strip():
+            raise UserError("--store is empty: name a folder or a mongodb:// uri")
         return store
     if campaign is not None and campaign[1].store is not None:
         path, uri = campaign[0], campaign[1].store

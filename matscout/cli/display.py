@@ -130,5 +130,5 @@ class RunDisplay(Watcher):
             failed = f", {self._failed} failed" if self._failed else ""
             taken = duration(time.monotonic() - self._begun)
             best = f"   {self._best}" if self._best and self._name.startswith("round") else ""
-            self.say(f"{self._name:<14}{self._done} of {self._total} done{failed}, {taken}{best}")
+            self.say(f"{self._name:<13} {self._done} of {self._total} done{failed}, {taken}{best}")
         self._new = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,18 @@ def write_cifs(store: Store, campaign_id: str, folder: Path) -> int:
 
 def _cif_name(x: Label) -> str:
     return f"{x.formula}_{x.candidate_id}.cif"
+
+
+def check_folder(folder: Path) -> Path:
+    """Refuse a folder for results that cannot be one, before anything is calculated for it."""
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise UserError(
+            f"{nearest} is a file, where the folder {folder} for results should be: choose it with --output"
+        )
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"{nearest} cannot be written, where results should go: choose a folder with --output")
+    return folder
 
 
 def make_folder(folder: Path) -> Path:

@@ -22,7 +22,7 @@ def write_template(name: str, *, force: bool) -> None:
     """
     from matscout.workflows.campaign.spec import CAMPAIGN_NAME
 
-    path = Path(name)
+    path = Path(name or ".yaml")
     if path.suffix not in {".yaml", ".yml"}:
         path = path.with_name(f"{path.name}.yaml")
     if not re.fullmatch(CAMPAIGN_NAME, path.stem):

@@ -95,6 +95,9 @@ def show_results(
             print_json([x.model_dump(mode="json") for x in labels_of(opened, campaign)])
         elif parquet is None and cif is None:
             labels = labels_of(opened, campaign)
+            if not labels:
+                echo("no candidate was calculated yet: matscout status tells how far the campaign is")
+                return
             print_labels(labels[:limit])
             if len(labels) > limit:
                 echo(f"{len(labels) - limit} more: --limit {len(labels)}")

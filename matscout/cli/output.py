@@ -32,7 +32,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     """
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for n, column in enumerate(columns):
-        table.add_column(column, justify="right" if n in right else "left", overflow="fold")
+        # A formula broken in two is no formula: only the last columns give way on a narrow terminal.
+        table.add_column(column, justify="right" if n in right else "left", no_wrap=n < len(columns) - 2)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console().print(table)

@@ -13,7 +13,7 @@ from typer import echo
 from matscout.cli import EXIT_STOPPED
 from matscout.cli.context import load_campaign, store_uri
 from matscout.cli.display import RunDisplay
-from matscout.cli.export import make_folder, write_results
+from matscout.cli.export import check_folder, make_folder, write_results
 from matscout.cli.sentences import failure_sentence, found_sentences, print_labels, reference_sentences
 from matscout.db import connect
 from matscout.workflows.campaign.loop import Campaign, StoppedError
@@ -36,14 +36,15 @@ def run_campaign(
 ) -> None:
     """Run a campaign with a live display, and print and write what it found."""
     path, spec = load_campaign(file, references)
-    folder = make_folder(output or Path(spec.name))
+    folder = check_folder(output or Path(spec.name))
     with connect(store_uri(store, (path, spec))) as opened, _stop_on_signal() as stopping:
-        with RunDisplay(spec, opened.display_uri) as display:
-            try:
+        try:
+            with RunDisplay(spec, opened.display_uri) as display:
                 summary = Campaign(spec, opened, display, stopping).run(exhaustive=exhaustive)
-            except StoppedError:
-                display.say(f"stopped; everything is in the store. Go on with: matscout run {path}")
-                sys.exit(EXIT_STOPPED)
+        except StoppedError:
+            echo(f"stopped; everything is in the store. Go on with: matscout run {path}")
+            sys.exit(EXIT_STOPPED)
+        make_folder(folder)
         _print_summary(spec, summary)
         _print_files(opened, spec, summary, folder, path)
 
@@ -60,7 +61,7 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
         asked = True
         sys.stderr.write("\nstopping after the calculations that are running; once more ends at once\n")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield lambda: asked
     except KeyboardInterrupt:

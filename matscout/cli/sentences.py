@@ -57,7 +57,7 @@ def print_labels(labels: Sequence[Label]) -> None:
         )
         for x in labels
     ]
-    columns = ("formula", "prototype", "E above hull", "E decomposition", "P before", "decomposes to", "")
+    columns = ("formula", "prototype", "above hull, eV/atom", "decomposition, eV/atom", "P before", "decomposes to", "")
     print_table(columns, rows, right=(2, 3, 4))
 
 
@@ -67,7 +67,7 @@ def products(x: Label) -> str:
     The fractions are of atoms.
     """
     if x.e_above_hull <= 0:
-        return "(stable)"
+        return "stable"
     return " + ".join(f"{fraction:.2f} {phase}" for phase, fraction in x.decomposition.items())
 
 

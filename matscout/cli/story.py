@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
 
+SHORTEST_ID = 4
+"""Characters of an id that are taken for the beginning of one."""
+
 
 def tell(candidate: str, file: Path | None, store: str | None, *, as_json: bool) -> None:
     """Tell the story of a candidate, by formula or the beginning of its id.
@@ -48,15 +51,17 @@ def _find(candidate: str, space: Space, spec: CampaignSpec) -> int:
 
     try:
         formula = Composition(candidate).reduced_formula
-    except ValueError:
+    except (ValueError, OverflowError):
         formula = candidate
     formulas, ids = space.table.formulas, space.table.ids
-    rows = [row for row in range(len(ids)) if formulas[row] == formula or ids[row].startswith(candidate)]
+    by_id = len(candidate) >= SHORTEST_ID
+    rows = [n for n, i in enumerate(ids) if formulas[n] == formula or (by_id and i.startswith(candidate))]
     if not rows:
         close = nearest(candidate, set(formulas))
         raise UserError(f"no candidate {candidate} in campaign {spec.name}." + (f" Nearest: {close}." if close else ""))
     if len(rows) > 1:
         listed = ", ".join(f"{ids[row][:8]} ({_decoration(space, row)})" for row in rows[:8])
+        listed += f" and {len(rows) - 8} more" if len(rows) > 8 else ""
         raise UserError(f"{len(rows)} candidates are {candidate}: name one by its id: {listed}")
     return rows[0]
 
@@ -153,8 +158,8 @@ def _lines_of_outlook(outlook: dict[str, Any] | None) -> list[str]:
         return ["chosen       never: calculated by --exhaustive, or nothing could be learned yet"]
     return [
         "chosen       never: other candidates came first",
-        f"prediction   {outlook['distance']:+.3f} ± {outlook['std']:.3f} eV/atom from the hull as it stands, P(stable) "
-        f"{outlook['probability']:.2f}",
+        f"prediction   {outlook['distance']:+.3f} ± {outlook['std']:.3f} eV/atom from the hull as it stands",
+        f"             P(stable) {outlook['probability']:.2f}",
     ]
 
 

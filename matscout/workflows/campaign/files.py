@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -46,6 +46,9 @@ def read_spec(path: Path) -> CampaignSpec:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise UserError(_broken(path, error)) from None
+    twice = _repeated_key(node)
+    if twice is not None:
+        raise UserError(f'{path}, line {twice.start_mark.line + 1}: the key "{twice.value}" stands here a second time')
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no campaign: it must be a mapping with name, space and budget")
     try:
@@ -102,6 +105,23 @@ def _broken(path: Path, error: yaml.YAMLError) -> str:
     return f"{path}{where}: not valid YAML: {problem}"
 
 
+def _repeated_key(node: yaml.Node | None) -> yaml.Node | None:
+    """Return the first key that stands twice in one mapping: YAML would silently take the last."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if isinstance(key.value, str) and key.value in seen:
+                return cast("yaml.Node", key)
+            if isinstance(key.value, str):
+                seen.add(key.value)
+            found = _repeated_key(value)
+            if found is not None:
+                return found
+    elif isinstance(node, yaml.SequenceNode):
+        return next((found for item in node.value if (found := _repeated_key(item)) is not None), None)
+    return None
+
+
 def _worst(errors: Sequence[ErrorDetails]) -> ErrorDetails:
     """Choose the mistake to speak of.
 
@@ -137,14 +157,28 @@ def _describe(path: Path, node: yaml.Node | None, error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
         return f"{path}, line {line}: {_insert_place(message, place)}"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{path}, line {line}: {place} is {_short(error['input'])}: {message}"
+    if error["type"] == "union_tag_invalid":
+        close = nearest(str(error["ctx"]["tag"]), _TAGS)
+        hint = f" Nearest: {close}." if close else ""
+        return f'{path}, line {line}: unknown source "{error["ctx"]["tag"]}" in {place}.{hint}'
+    return f"{path}, line {line}: {place} is {_short(error['input'])}: {_expected(error)}"
+
+
+def _expected(error: ErrorDetails) -> str:
+    """Say what a value should have been."""
+    if error["type"] == "string_pattern_mismatch":
+        return "letters, digits, dots, dashes and underscores only"
+    if error["type"] in {"model_type", "model_attributes_type"}:
+        return "it must be a mapping, such as {name: ...}"
+    return error["msg"][0].lower() + error["msg"][1:]
 
 
 def _insert_place(message: str, place: str) -> str:
     """Say where after the first sentence: 'unknown element "Xx" in space.elements.A[0]. Nearest: ...'."""
     head, separator, tail = message.partition(". ")
-    return f"{head} in {place}{separator}{tail}" if place and head.startswith("unknown") else f"{place}: {message}"
+    if not head.startswith("unknown"):
+        return f"{place}: {message}"
+    return message if head.startswith(f"unknown {place} ") else f"{head} in {place}{separator}{tail}"
 
 
 def _short(value: Any) -> str:

@@ -119,7 +119,9 @@ class Campaign:
                 self.watcher.thinking(f"round {len(selections)}: surrogate and choice")
                 selections.append(self._choose(space, references, results, len(selections)))
         if exhaustive or self._was_exhausted():
-            results |= self._rest(controller, pool, space, results)
+            rest = self._rest(controller, pool, space, results)
+            results |= rest
+            stopped += f"; then these {len(rest)} were calculated too" if rest else ""
         return self._finish(space, references, results, selections, stopped)
 
     def _was_exhausted(self) -> bool:

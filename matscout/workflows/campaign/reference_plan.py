@@ -9,11 +9,12 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from matscout.db.documents import CalculationRequest, Geometry
 from matscout.errors import UserError
+from matscout.workflows.calculations.guards import HEAVIEST
 from matscout.workflows.calculations.protocols import Protocol, get_protocol
 from matscout.workflows.campaign.reference_prototypes import (
     BINARIES,
@@ -77,6 +78,11 @@ def plan_references(spec: CampaignSpec, table: CandidateTable, entries: Sequence
         More calculations are needed than the campaign allows, or the file lacks an element of the space.
     """
     protocol = get_protocol(spec.protocol)
+    unknown = [element for element in elements_of(table) if Element(element).Z > HEAVIEST]
+    if unknown:
+        raise UserError(
+            f"protocol {protocol.name} has no parameters for {', '.join(unknown)}: leave them out of the space"
+        )
     if spec.references.source == "computed":
         return _plan_computed(spec.references, protocol, table)
     return _plan_file(spec.references, protocol, table, entries)
@@ -116,8 +122,6 @@ def _plan_computed(options: ComputedReferences, protocol: Protocol, table: Candi
 
 def elements_of(table: CandidateTable) -> list[str]:
     """Return the elements that a table's candidates are made of, by atomic number."""
-    from pymatgen.core import Element
-
     return [Element.from_Z(int(z)).symbol for z in np.unique(table.decoration) if z]
 
 
@@ -139,8 +143,6 @@ def charge_balanced_binaries(chemical_systems: Iterable[str]) -> list[Binary]:
     >>> charge_balanced_binaries(["F-K-Mg"])
     [('K', 'F', 1, 1), ('Mg', 'F', 1, 2)]
     """
-    from pymatgen.core import Element
-
     from matscout.workflows.enumeration.oxidation import common_oxidation_states
 
     pairs = {pair for system in set(chemical_systems) for pair in combinations(system.split("-"), 2)}
@@ -158,7 +160,6 @@ def charge_balanced_binaries(chemical_systems: Iterable[str]) -> list[Binary]:
 
 def _electronegativity(symbol: str) -> tuple[float, str]:
     from ase.data import atomic_numbers
-    from pymatgen.core import Element
 
     value = Element(symbol).X if atomic_numbers[symbol] not in {2, 10, 18} else np.inf
     return float(value), symbol

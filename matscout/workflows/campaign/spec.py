@@ -65,6 +65,9 @@ def _acquisition(name: str) -> str:
 
 
 CAMPAIGN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+MOST = 10**9
+"""Largest number of anything; beyond it stands a typing error."""
+
 ElementSymbol = Annotated[str, BeforeValidator(_element_text), AfterValidator(_element)]
 PrototypeName = Annotated[str, AfterValidator(_prototype)]
 
@@ -108,9 +111,16 @@ class SpaceSpec(_Part):
     )
     filters: tuple[FilterSpec, ...] = Field(default=(), description="Filters, applied in this order")
 
-    @field_validator("prototypes", mode="before")
+    @field_validator("prototypes", "filters", mode="before")
     @classmethod
-    def _one_prototype(cls, value: Any) -> Any:
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("elements", mode="before")
+    @classmethod
+    def _one_element_is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {role: [one] if isinstance(one, str) else one for role, one in value.items()}
         return [value] if isinstance(value, str) else value
 
 
@@ -120,7 +130,7 @@ class ComputedReferences(_Part):
     source: Literal["computed"] = "computed"
     prototypes_per_stoichiometry: int = Field(default=8, ge=1, le=8, description="Named prototypes tried for each")
     max_sites: int = Field(
-        default=40, ge=4, description="Prototypes with more sites in their primitive cell are left out"
+        default=40, ge=4, le=MOST, description="Prototypes with more sites in their primitive cell are left out"
     )
     max_calculations: int = Field(
         default=600, ge=1, le=600, description="Fewer prototypes are tried where more calculations would be needed"
@@ -181,6 +191,11 @@ class SurrogateSpec(_Part):
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the model")
 
+    @field_validator("features", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _options_exist(self) -> SurrogateSpec:
         from matscout.models import make_surrogate
@@ -209,17 +224,24 @@ class AcquisitionSpec(_Part):
 class BudgetSpec(_Part):
     """How much may be calculated; references are counted apart."""
 
-    calculations: int = Field(gt=0, description="Candidates to calculate in all")
-    first_batch: int = Field(default=20, gt=0, description="Of these, chosen for diversity before anything is known")
-    batch: int = Field(default=10, gt=0, description="Candidates of each later round")
+    calculations: int = Field(gt=0, le=MOST, strict=True, description="Candidates to calculate in all")
+    first_batch: int = Field(
+        default=20, gt=0, le=MOST, strict=True, description="Of these, chosen for diversity before anything is known"
+    )
+    batch: int = Field(default=10, gt=0, le=MOST, strict=True, description="Candidates of each later round")
 
 
 class StopSpec(_Part):
     """When to stop before the budget is gone."""
 
-    barren_rounds: int | None = Field(default=None, gt=0, description="After so many rounds that found nothing")
+    barren_rounds: int | None = Field(
+        default=None, gt=0, le=MOST, description="After so many rounds that found nothing"
+    )
     expected_left: float | None = Field(
-        default=None, gt=0, description="Once fewer stable candidates than this are expected among those not calculated"
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Once fewer stable candidates than this are expected among those not calculated",
     )
 
 
@@ -270,7 +292,8 @@ class CampaignSpec(_Part):
         The total budget, the stop rules and the places of files are left out of the hash: they say how far to go and
         where things lie, not what to search, so a campaign whose budget is raised goes on.
         """
-        content = self.model_dump(mode="json", exclude={"stop", "store"})
+        # A setting that a later edition adds, at its default, must not make another campaign of this one.
+        content = self.model_dump(mode="json", exclude={"stop", "store"}, exclude_defaults=True)
         del content["budget"]["calculations"]
-        content["references"].pop("path", None)
+        content.get("references", {}).pop("path", None)
         return f"{self.name}-{content_hash(content, 8)}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
+    from matscout.workflows.stability.hull import Hull
 
 _LABEL_PACKAGES = ("matscout", "pymatgen", "numpy", "scipy")
 
@@ -72,7 +73,7 @@ def label(
                 same_crystal_as=same.get(candidate_id),
                 known_as=references.known.match(_crystal(results[candidate_id])),
                 hull_version=hull.version,
-                competitors={str(k): v for k, v in hull.completeness(system).items()},
+                competitors=_competitors(hull, system),
                 protocol=protocol.name,
                 protocol_id=protocol.id,
                 correction=references.report.get("correction", "none"),
@@ -81,6 +82,13 @@ def label(
             )
         )
     return sorted(labels, key=lambda x: (x.e_above_hull, x.decomposition_energy, x.candidate_id))
+
+
+def _competitors(hull: Hull, chemical_system: str) -> dict[str, int]:
+    """Count the entries a candidate is judged against by their number of elements, itself not among them."""
+    counts = hull.completeness(chemical_system)
+    counts[max(counts)] -= 1
+    return {str(k): n for k, n in counts.items()}
 
 
 def _phases(fractions: Mapping[Any, float], space: Space) -> dict[str, float]:
@@ -159,7 +167,8 @@ def decide(
     if left == 0:
         return "every candidate was calculated"
     if len(results) >= spec.budget.calculations:
-        return f"the budget of {spec.budget.calculations} calculations is used; {left} candidates are left"
+        beyond = f" ({len(results)} are done)" if len(results) > spec.budget.calculations else ""
+        return f"the budget of {spec.budget.calculations} calculations is used{beyond}; {left} candidates are left"
     barren = spec.stop.barren_rounds
     if barren is not None and len(selections) > barren:
         last = {selection.round for selection in selections[-barren:]}

@@ -148,6 +148,8 @@ def test_exhaustive_counts_what_there_was_to_find(tiny, finished, tmp_path):
     with connect(tmp_path / "store") as store:
         complete = Campaign(tiny, store).run(exhaustive=True)
         assert Campaign(tiny, store).run(exhaustive=True) == complete
+    with connect(tmp_path / "store") as store:  # what was counted is not estimated again
+        assert Campaign(tiny, store).run().found == complete.found
     assert complete.found.exact
     assert complete.found.n_calculated == summary.found.n_calculated
     assert len(complete.labels) + len(complete.failures) == 24
@@ -175,20 +177,20 @@ def test_two_campaigns_share_their_calculations(tiny, finished, tmp_path):
     assert counter.left == 0
 
 
-def test_barren_rounds_end_a_campaign(tiny, finished, tmp_path):
+def test_a_campaign_ends_once_little_is_left_to_find(tiny, finished, tmp_path):
     import shutil
 
     folder, _ = finished
     shutil.copytree(folder, tmp_path / "store")
     never = tiny.model_copy(
         update={
-            "acquisition": tiny.acquisition.model_copy(update={"threshold": 0.0}),
+            "acquisition": tiny.acquisition.model_copy(update={"threshold": 0.05}),
             "stop": tiny.stop.model_copy(update={"expected_left": 1000.0}),
         }
     )
     with connect(tmp_path / "store") as store:
         summary = Campaign(never, store).run()
-    assert "stable candidates are expected among the" in summary.stopped
+    assert "are still to be found among the" in summary.stopped
 
 
 def test_a_missing_extra_is_said_before_anything_is_written(tiny, tmp_path, monkeypatch):

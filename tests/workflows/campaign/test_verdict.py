@@ -71,7 +71,7 @@ def test_distances_are_to_the_hull_of_references_and_candidates(tiny, space, ref
     assert labels["CsMgF3"].decomposition_energy == pytest.approx(-0.3)
     assert labels["NaZnCl3"].e_above_hull == pytest.approx(0.4)
     assert labels["NaZnCl3"].decomposition == pytest.approx({"NaCl": 0.4, "ZnCl2": 0.6})
-    assert labels["CsMgF3"].competitors == {"1": 7, "2": 2, "3": 1}
+    assert labels["CsMgF3"].competitors == {"1": 7, "2": 2, "3": 0}  # itself is not among them
 
 
 def test_the_nearest_come_first(tiny, space, references, results):
@@ -124,12 +124,14 @@ def test_two_candidates_that_became_one_crystal_count_once(tiny, space, referenc
     first, second = pair.table.ids
     requests = requests_of(both, pair, [first, second])
     geometry = requests[first].geometry
-    energies = {first: -2.5, second: -2.4}
+    energies = {first: -2.4999, second: -2.5}
     found = {i: result_of(requests[i], energies[i], geometry=geometry) for i in (first, second)}
-    labels = {x.candidate_id: x for x in label(both, pair, references, found, [])}
-    assert labels[second].same_crystal_as == first
-    assert labels[first].same_crystal_as is None
-    assert summarise(both, pair, references, found, [chosen(pair, [first, second], 0)], "test").found.n_found == 1
+    for order in ([first, second], [second, first]):  # the one chosen first stands for both
+        labels = {x.candidate_id: x for x in label(both, pair, references, found, [chosen(pair, order, 0)])}
+        assert labels[order[1]].same_crystal_as == order[0]
+        assert labels[order[0]].same_crystal_as is None
+    counted = summarise(both, pair, references, found, [chosen(pair, [first, second], 0)], "test").found
+    assert (counted.n_found, counted.n_hits) == (1, 2)
 
 
 def test_what_is_within_the_threshold_is_counted_exactly_once_all_is_known(tiny, space, references, results):
@@ -142,13 +144,22 @@ def test_what_is_within_the_threshold_is_counted_exactly_once_all_is_known(tiny,
     assert summary.found.random_mean == pytest.approx(10 * len(near) / 24)
 
 
+def test_without_a_surrogate_nothing_is_said_of_random_choice(tiny, space, references, results):
+    ids = sorted(results)[:6]
+    found = summarise(tiny, space, references, {i: results[i] for i in ids}, [chosen(space, ids, 0)], "test").found
+    assert (found.n_stable, found.random_mean, found.enrichment, found.ceiling) == (None, None, None, None)
+    assert found.n_calculated == 6
+
+
 def test_what_probabilities_promised_is_set_against_what_came(tiny, space, references, results):
     ids = sorted(results)
     selections = [chosen(space, ids[:10], 0), chosen(space, ids[10:16], 1, probability=0.5)]
     some = {i: results[i] for i in ids[:16]}
     found = summarise(tiny, space, references, some, selections, "test").found
     assert found.promised == pytest.approx(3.0)
-    assert found.kept == sum(is_found(x) and x.round == 1 for x in label(tiny, space, references, some, selections))
+    assert found.kept == sum(
+        x.within_threshold and x.round == 1 for x in label(tiny, space, references, some, selections)
+    )
     assert not found.exact
     assert found.n_found <= found.n_stable <= 24
 
