@@ -6,10 +6,11 @@ from matscout.late import late_names
 
 if TYPE_CHECKING:
     from matscout.db.candidates import CandidateTable, FilterCount
+    from matscout.db.lease import StoreLeased
     from matscout.db.prototypes import Prototype
     from matscout.db.store import Store, connect
 
-__all__ = ["CandidateTable", "FilterCount", "Prototype", "Store", "connect"]
+__all__ = ["CandidateTable", "FilterCount", "Prototype", "Store", "StoreLeased", "connect"]
 
 __getattr__ = late_names(
     __name__,
@@ -18,6 +19,7 @@ __getattr__ = late_names(
         "FilterCount": "candidates",
         "Prototype": "prototypes",
         "Store": "store",
+        "StoreLeased": "lease",
         "connect": "store",
     },
 )

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from matscout.db.embedded.failures import disk_full
+from matscout.db.files import write_text
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
@@ -218,17 +219,7 @@ class FolderLease(Lease):
         self._lock.release()
 
     def _write(self, holder: Holder) -> None:
-        temporary = self._folder / f"lease.json.{self.me.token}"
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(asdict(holder), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._folder / "lease.json")
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        write_text(self._folder / "lease.json", json.dumps(asdict(holder)))
 
 
 class MongoLease(Lease):

@@ -80,40 +80,50 @@ def undisturbed(tmp_path_factory):
 
 
 def test_kill_9_at_twenty_random_moments_changes_nothing(tmp_path, undisturbed):
-    from matscout.db import connect
-
     reference, seconds = undisturbed
-    (tmp_path / "killed.yaml").write_text(CAMPAIGN)
+    expected = documents(reference)
     dice = random.Random(20)
+    kills = rounds = 0
+    while kills < 20:  # a quick machine ends a campaign before the twentieth kill: then another one begins
+        folder = tmp_path / str(rounds)
+        folder.mkdir()
+        (folder / "killed.yaml").write_text(CAMPAIGN)
+        kills += kill_until_done(folder, dice, seconds, 20 - kills)
+        assert documents(folder) == expected
+        outcomes = [[a["outcome"] for a in c["attempts"]] for c in calculations(folder).values()]
+        assert all(o[-1] in {"finished", "failed"} and set(o[:-1]) <= {"interrupted"} for o in outcomes)
+        assert any(len(o) > 1 for o in outcomes)
+        rounds += 1
+
+
+def kill_until_done(folder, dice, seconds, most):
+    """Run again after each kill; nothing acknowledged may be lost or done again. Returns how often it was killed."""
     finished = {}
-    kills = 0
-    while kills < 20:
-        with subprocess.Popen([*COMMAND, "run", "killed.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
-            # Loading takes some seconds; a kill after it leaves only a little work done, so that twenty fit in.
+    for kills in range(most):
+        with subprocess.Popen([*COMMAND, "run", "killed.yaml"], cwd=folder, stdout=subprocess.DEVNULL) as process:
             try:
-                process.wait(4 + dice.random() * max(seconds / 8, 3))
-                break
+                process.wait(3.5 + dice.random() * max(seconds / 8, 3))  # loading takes some seconds
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
-                kills += 1
-        if not (tmp_path / "matscout-store" / "store.sqlite").exists():
-            continue
-        with connect(tmp_path / "matscout-store", read_only=True) as store:
-            now = {
-                c["_id"]: c for c in store.collection("calculations").find({"state": {"$in": ["finished", "failed"]}})
-            }
-        for key, before in finished.items():  # nothing acknowledged is lost or done again
+            else:
+                assert process.returncode == 0
+                return kills
+        now = calculations(folder)
+        for key, before in finished.items():
             assert now[key]["result"] == before["result"]
             assert now[key]["attempts"] == before["attempts"]
-        finished = now
-    run(tmp_path, "run", "killed.yaml")
-    assert kills >= 10, f"the run ended after {kills} kills: make the campaign longer"
-    assert documents(tmp_path) == documents(reference)
-    with connect(tmp_path / "matscout-store", read_only=True) as store:
-        attempts = [[a["outcome"] for a in c["attempts"]] for c in store.collection("calculations").find()]
-    assert all(outcomes[-1] in {"finished", "failed"} for outcomes in attempts)
-    assert all(set(outcomes[:-1]) <= {"interrupted"} for outcomes in attempts)
-    assert any(len(outcomes) > 1 for outcomes in attempts)
+        finished = {key: c for key, c in now.items() if c["state"] in {"finished", "failed"}}
+    run(folder, "run", "killed.yaml")
+    return most
+
+
+def calculations(folder):
+    from matscout.db import connect
+
+    if not (folder / "matscout-store" / "store.sqlite").exists():
+        return {}
+    with connect(folder / "matscout-store", read_only=True) as store:
+        return {c["_id"]: c for c in store.collection("calculations").find()}
 
 
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on(tmp_path, undisturbed):
