@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
+STARTUP_SECONDS = 600.0
+"""How long a worker may take to load what it needs: on a network file system, minutes."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -47,7 +50,8 @@ class _Worker:
 
     def submit(self, folder: Path, seconds: float) -> None:
         assert self.process.stdin is not None
-        self.folder, self.deadline = folder, time.monotonic() + seconds
+        self.folder = folder
+        self.deadline = time.monotonic() + (seconds if self.ready else STARTUP_SECONDS)
         with suppress(BrokenPipeError):  # it died while idle: its closed output reports that on the next wait
             self.process.stdin.write(f"{folder}\n".encode())
             self.process.stdin.flush()
