@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,8 +116,9 @@ class _Forest(Surrogate):
         self.check_number("min_leaf", self.min_leaf, 1, integer=True)
         self.check_number("column_fraction", self.column_fraction, 0, 1, above=True)
 
+    @abstractmethod
     def _regressor(self) -> type[Any]:
-        raise NotImplementedError
+        """Return scikit-learn's class of such forests."""
 
     def _fit(self, X: NDArray[np.float64], y: NDArray[np.float64]) -> None:
         self._medians = _medians(X)
