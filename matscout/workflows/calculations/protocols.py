@@ -101,7 +101,7 @@ _PROTOCOLS = {
             },
             packages=_CHGNET_PACKAGES,
             extra="gnn",
-            seconds_per_site=0.06,
+            seconds_per_site=0.12,
         ),
         Protocol(
             name="chgnet-static",

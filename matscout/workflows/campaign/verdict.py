@@ -92,7 +92,7 @@ def _competitors(hull: Hull, chemical_system: str) -> dict[str, int]:
 
 
 def _phases(fractions: Mapping[Any, float], space: Space) -> dict[str, float]:
-    """Name the phases of a decomposition by formula; candidates are told from references by their prototype."""
+    """Name the phases of a decomposition by formula, and say which of them are candidates."""
     phases: dict[str, float] = {}
     for phase, fraction in fractions.items():
         name = str(phase)
