@@ -140,16 +140,26 @@ def failures(file: CampaignFile = None, *, store: StoreOption = None, as_json: J
     show_failures(file, store, as_json=as_json)
 
 
-@app.command(epilog="Example: matscout prototypes --search perovskite")
+@app.command(epilog="Examples: matscout prototypes --search perovskite; matscout prototypes my.cif")
 def prototypes(
+    name: Annotated[
+        str | None, typer.Argument(help="A prototype, or a CIF or POSCAR as one, to show in full.", show_default=False)
+    ] = None,
     *,
     search: Annotated[str, typer.Option("--search", help="Part of a name, label or mineral, or a pattern.")] = "*",
+    space_group: Annotated[
+        int | None, typer.Option("--space-group", min=1, max=230, help="Only those of this space group.")
+    ] = None,
+    n_roles: Annotated[int | None, typer.Option("--roles", min=1, help="Only those with so many roles.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the prototypes that can be decorated."""
-    from matscout.cli.listings import show_prototypes
+    """List the prototypes that can be decorated, or show one."""
+    from matscout.cli.prototypes import list_prototypes, show_prototype
 
-    show_prototypes(search, as_json=as_json)
+    if name is not None:
+        show_prototype(name, as_json=as_json)
+    else:
+        list_prototypes(search, space_group, n_roles, as_json=as_json)
 
 
 @app.command(epilog="Example: matscout protocols --json")

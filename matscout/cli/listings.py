@@ -13,7 +13,6 @@ from matscout.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from matscout.db.prototypes import Prototype
     from matscout.db.store import Store
 
 
@@ -137,32 +136,6 @@ def _calculation_ids(store: Store, campaign: dict[str, Any]) -> list[str]:
     """Return the calculations of a campaign's candidates, chosen and exhaustive ones alike."""
     candidates = store.collection("candidates").find({"campaign": campaign["_id"]}, {"calculation_id": 1})
     return [document["calculation_id"] for document in candidates]
-
-
-def show_prototypes(search: str, *, as_json: bool) -> None:
-    """List prototypes by name, label or mineral."""
-    from matscout.workflows.enumeration import find_prototypes
-
-    found = find_prototypes(search)
-    if as_json:
-        print_json([_prototype(prototype) for prototype in found])
-    elif found:
-        cells = [[p.name, " ".join(p.roles), str(p.n_sites), str(p.space_group), p.description] for p in found]
-        print_table(("name", "roles", "sites", "space group", "description"), cells, right=(2, 3))
-    else:
-        echo(f'no prototype matches "{search}"')
-
-
-def _prototype(prototype: Prototype) -> dict[str, Any]:
-    return {
-        "name": prototype.name,
-        "label": prototype.label,
-        "roles": list(prototype.roles),
-        "sites": prototype.n_sites,
-        "space_group": prototype.space_group,
-        "description": prototype.description,
-        "source": prototype.source,
-    }
 
 
 def show_protocols(*, as_json: bool) -> None:

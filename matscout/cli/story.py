@@ -83,6 +83,8 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
     query = {"campaign": campaign["_id"], "selection.chosen.candidate_id": candidate_id}
     found = store.collection("selections").find_one(query)
     selection = Selection.model_validate(found["selection"]) if found else None
+    key = f"selection.passed_over.{candidate_id}"
+    passed = store.collection("selections").find_one({"campaign": campaign["_id"], key: {"$exists": True}}, {key: 1})
     candidate = store.collection("candidates").find_one({"_id": f"{campaign['_id']}/{candidate_id}"})
     calculation = store.collection("calculations").find_one({"_id": candidate["calculation_id"]}) if candidate else None
     label = store.collection("labels").find_one({"_id": f"{campaign['_id']}/{candidate_id}"})
@@ -98,6 +100,7 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
         "campaign": campaign["_id"],
         "features": {"sets": list(spec.surrogate.features), "n_features": len(space.features.names)},
         "selection": _selection(selection, candidate_id),
+        "same_crystal_as": passed["selection"]["passed_over"][candidate_id] if passed else None,
         "outlook": None if calculation else _outlook(store, spec, space, row),
         "attempts": calculation["attempts"] if calculation else [],
         "calculation": calculation["result"] if calculation else None,
@@ -119,9 +122,15 @@ def _outlook(store: Store, spec: CampaignSpec, space: Space, row: int) -> dict[s
     }
 
 
-def _plain(value: Any) -> float | None:
+def _plain(value: Any) -> float | str | None:
+    if isinstance(value, str):
+        return str(value)
     number = float(value)
     return number if number == number else None  # noqa: PLR0124  NaN is not JSON
+
+
+def _said(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3f}"
 
 
 def _selection(selection: Selection | None, candidate_id: str) -> dict[str, Any] | None:
@@ -139,14 +148,21 @@ def _selection(selection: Selection | None, candidate_id: str) -> dict[str, Any]
 
 
 def _lines(story: dict[str, Any]) -> list[str]:
-    columns = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in story["columns"].items() if value)
+    columns = "".join(
+        f", {name.replace('_', ' ')} {_said(value)}" for name, value in story["columns"].items() if value
+    )
     lines = [
         f"{story['formula']}   candidate {story['candidate_id']} of campaign {story['campaign']}",
         f"prototype    {story['decoration']} ({story['prototype_label']}; {story['prototype_source']})",
         f"input        predicted volume {story['predicted_volume']:.2f} Å³/atom{columns}",
         f"features     {story['features']['n_features']} of {', '.join(story['features']['sets'])}, before relaxation",
     ]
-    lines += _lines_of_choice(story["selection"]) if story["selection"] else _lines_of_outlook(story["outlook"])
+    if story["selection"]:
+        lines += _lines_of_choice(story["selection"])
+    elif story["same_crystal_as"]:
+        lines.append(f"chosen       never: it is the same crystal as candidate {story['same_crystal_as']}")
+    else:
+        lines += _lines_of_outlook(story["outlook"])
     lines += _lines_of_calculation(story)
     if story["label"]:
         lines += _lines_of_label(Label.model_validate(story["label"]))

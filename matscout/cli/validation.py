@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.spec import CampaignSpec
 
 
+_PROTOTYPES_SHOWN = 12
+
+
 def print_schema() -> None:
     """Print the JSON schema of campaign files."""
     from matscout.workflows.campaign.spec import CampaignSpec
@@ -34,6 +37,7 @@ def validate(file: Path | None, references: Path | None, store: str | None, *, a
     from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries
 
     path, spec = load_campaign(file, references)
+    counts = spec.space.candidate_space().counts
     space = enumerate_space(spec)
     plan = plan_references(spec, space.table, read_reference_entries(spec))
     timing = _measured(store_uri(store, (path, spec)), spec, plan.requests)
@@ -44,6 +48,7 @@ def validate(file: Path | None, references: Path | None, store: str | None, *, a
     workers = get_settings().workers
     content: dict[str, Any] = {
         "campaign": spec.id,
+        "decorations": counts,
         "filters": [
             {"name": f.name, "before": f.before, "removed": f.removed, "unknown": f.unknown}
             for f in space.table.filter_counts
@@ -63,11 +68,11 @@ def validate(file: Path | None, references: Path | None, store: str | None, *, a
 
 
 def _print(spec: CampaignSpec, content: dict[str, Any], plan: ReferencePlan) -> None:
-    filters = content["filters"]
-    enumerated = filters[0]["before"] if filters else content["n_candidates"]
     echo(f"{content['campaign']} is valid")
-    echo(f"space        {enumerated} decorations of {', '.join(spec.space.prototypes)}")
-    for one in filters:
+    total = sum(content["decorations"].values())
+    echo(f"space        {total:,} decorations of {', '.join(spec.space.prototype_names)}")
+    _print_counts(content["decorations"])
+    for one in content["filters"]:
         unknown = f", {one['unknown']} unknown and kept" if one["unknown"] else ""
         echo(f"             {one['name']} removes {one['removed']}{unknown}")
     echo(f"             {content['n_candidates']} candidates")
@@ -82,6 +87,17 @@ def _print(spec: CampaignSpec, content: dict[str, Any], plan: ReferencePlan) -> 
         f"cost         about {duration(content['core_seconds'])} of one core, {duration(content['wall_seconds'])} with "
         f"{content['workers']} workers ({content['cost_from']})"
     )
+
+
+def _print_counts(counts: dict[str, int]) -> None:
+    """Print how many decorations each prototype has, the most first, where there are several."""
+    if len(counts) < 2:
+        return
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    listed = ", ".join(f"{name} {count:,}" for name, count in ordered[:_PROTOTYPES_SHOWN] if count)
+    rest = len(ordered) - _PROTOTYPES_SHOWN
+    more = f" and {rest} more (all with --json)" if rest > 0 else ""
+    echo(fill(listed + more, width=100, initial_indent=" " * 13, subsequent_indent=" " * 13))
 
 
 class _Timing:

@@ -7,28 +7,24 @@ made when somebody asks for them.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from matscout.db import _formulas
 from matscout.db._elements import N_ELEMENTS, symbols
-from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    import os
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from pymatgen.core.structure import Structure
 
-_METADATA_KEY = b"matscout.candidates"
-_VERSION = 1
+    from matscout.db.prototypes import Prototype
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,42 @@ class FilterCount:
     before: int
     removed: int
     unknown: int = 0
+
+
+def merge_filter_counts(parts: Iterable[Sequence[FilterCount]]) -> tuple[FilterCount, ...]:
+    """Add up what filters did on the chunks of one enumeration.
+
+    Parameters
+    ----------
+    parts
+        The `filter_counts` of each chunk: the same filters in the same order.
+
+    Raises
+    ------
+    ValueError
+        The chunks went through different filters.
+
+    Examples
+    --------
+    >>> merge_filter_counts([(FilterCount("light", 6, 3),), (FilterCount("light", 4, 4, 1),)])
+    (FilterCount(name='light', before=10, removed=7, unknown=1),)
+    """
+    merged: tuple[FilterCount, ...] | None = None
+    for part in parts:
+        if merged is None:
+            merged = tuple(part)
+            continue
+        names = [[count.name for count in counts] for counts in (merged, part)]
+        if names[0] != names[1]:
+            raise ValueError(f"chunks went through different filters: {names[0]} and {names[1]}")
+        merged = tuple(_sum(first, second) for first, second in zip(merged, part, strict=True))
+    return merged or ()
+
+
+def _sum(first: FilterCount, second: FilterCount) -> FilterCount:
+    return FilterCount(
+        first.name, first.before + second.before, first.removed + second.removed, first.unknown + second.unknown
+    )
 
 
 class CandidateTable:
@@ -58,9 +90,13 @@ class CandidateTable:
         What the filters did that made this table, in order.
     columns
         More columns of booleans, numbers or strings, each of shape (n,).
+    oxidation_states
+        Oxidation states that a role's elements were restricted to, by role and symbol, where ions were asked for. They
+        are no part of a candidate's id: a crystal is made of elements.
 
     Examples
     --------
+    >>> from matscout.db.prototypes import Prototype
     >>> rock_salt = Prototype(
     ...     "NaCl", "AB_cF8_225_a_b", ("A", "X"), 2.82 * (1 - np.eye(3)), [[0, 0, 0], [0.5, 0.5, 0.5]], [0, 1]
     ... )
@@ -79,6 +115,7 @@ class CandidateTable:
         volume: ArrayLike,
         filter_counts: Sequence[FilterCount] = (),
         columns: Mapping[str, ArrayLike] | None = None,
+        oxidation_states: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
     ) -> None:
         self.prototypes: tuple[Prototype, ...] = tuple(prototypes)
         self.prototype_index: NDArray[np.int32] = np.asarray(prototype_index, dtype=np.int32)
@@ -86,6 +123,10 @@ class CandidateTable:
         self.volume: NDArray[np.float64] = np.asarray(volume, dtype=np.float64)
         self.filter_counts: tuple[FilterCount, ...] = tuple(filter_counts)
         self.columns: dict[str, NDArray[Any]] = {name: np.asarray(values) for name, values in (columns or {}).items()}
+        self.oxidation_states: dict[str, dict[str, tuple[int, ...]]] = {
+            role: {symbol: tuple(states) for symbol, states in given.items()}
+            for role, given in (oxidation_states or {}).items()
+        }
         self._check()
 
     def _check(self) -> None:
@@ -97,7 +138,7 @@ class CandidateTable:
                 raise ValueError(f"column {name!r} has the shape {values.shape}, expected ({n},)")
             if values.dtype.kind not in "biufU":
                 raise ValueError(f"column {name!r} holds {values.dtype}: booleans, numbers and strings can be kept")
-            if name in _own_names(self.decoration.shape[1]):
+            if name in own_names(self.decoration.shape[1]):
                 raise ValueError(f"column {name!r}: the table has a column of its own under this name")
         if n and not 0 <= self.prototype_index.min() <= self.prototype_index.max() < len(self.prototypes):
             raise ValueError(f"prototype_index must lie within the {len(self.prototypes)} prototypes")
@@ -263,6 +304,7 @@ class CandidateTable:
             self.volume[rows],
             self.filter_counts,
             {name: values[rows] for name, values in self.columns.items()},
+            self.oxidation_states,
         )
 
     def replace(
@@ -276,70 +318,25 @@ class CandidateTable:
             self.volume,
             self.filter_counts if filter_counts is None else filter_counts,
             self.columns if columns is None else columns,
+            self.oxidation_states,
         )
 
     # Parquet
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one Parquet file; prototypes and filter counts go into its metadata as JSON.
+        """Write everything to one Parquet file; see `matscout.db.candidate_files`."""
+        from matscout.db.candidate_files import write_candidates
 
-        The file appears whole or not at all.
-        """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        arrays = {"prototype_index": self.prototype_index, "volume": self.volume}
-        arrays |= {f"site_{role}": self.decoration[:, role] for role in range(self.decoration.shape[1])}
-        document = {
-            "version": _VERSION,
-            "prototypes": [prototype.to_dict() for prototype in self.prototypes],
-            "filter_counts": [asdict(count) for count in self.filter_counts],
-            "n_roles": self.decoration.shape[1],
-        }
-        table = pa.table({name: pa.array(values) for name, values in (arrays | self.columns).items()})
-        table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(document)})
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            pq.write_table(table, temporary, compression="zstd")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_candidates([self], path)
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike[str]) -> CandidateTable:
         """Read a table that `to_parquet` wrote."""
-        import pyarrow.parquet as pq
-        from pyarrow import ArrowInvalid
+        from matscout.db.candidate_files import read_candidates
 
-        if not Path(path).is_file():
-            raise UserError(f"no candidate file {path}")
-        try:
-            table = pq.read_table(path)
-        except ArrowInvalid as error:
-            raise UserError(f"{path} is not a Parquet file: {error}") from error
-        metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
-        document = json.loads(metadata) if metadata else {}
-        if document.get("version") != _VERSION:
-            raise UserError(f"{path} is a Parquet file, but not a table of candidates written by this version")
-        own = _own_names(document["n_roles"])
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-        n_rows, n_roles = table.num_rows, document["n_roles"]
-        sites = [columns[f"site_{role}"] for role in range(n_roles)]
-        return cls(
-            [Prototype.from_dict(prototype) for prototype in document["prototypes"]],
-            columns["prototype_index"],
-            np.stack(sites, axis=1) if sites else np.zeros((n_rows, 0), dtype=np.uint8),
-            columns["volume"],
-            [FilterCount(**count) for count in document["filter_counts"]],
-            {name: _plain(values) for name, values in columns.items() if name not in own},
-        )
+        return read_candidates(path)
 
 
-def _own_names(n_roles: int) -> set[str]:
+def own_names(n_roles: int) -> set[str]:
+    """Names of a table's own columns in a file, which extra columns may not have."""
     return {"prototype_index", "volume"} | {f"site_{role}" for role in range(n_roles)}
-
-
-def _plain(values: NDArray[Any]) -> NDArray[Any]:
-    """Arrow gives strings as objects; the table keeps them as NumPy strings."""
-    return values.astype(str) if values.dtype == object else values

@@ -187,6 +187,9 @@ class Selection(Document):
     round: int = Field(description="0 for the first batch")
     reason: str = Field(description="How this round chose")
     chosen: tuple[CandidatePrediction, ...] = Field(description="The chosen candidates, in order")
+    passed_over: dict[str, str] = Field(
+        default_factory=dict, description="Candidates that are the same crystal as another one, with that one's id"
+    )
     model: dict[str, Any] | None = Field(default=None, description="Surrogate, options, features, calibration report")
     expected_stable_left: float | None = Field(
         default=None, description="Sum of P(stable, now) over candidates neither calculated nor chosen"

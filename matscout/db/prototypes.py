@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.db import _isometries
+from matscout.db import _isometries, _patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,8 +114,8 @@ class Prototype:
         return self.multiplicity // int(np.gcd.reduce(self.multiplicity))
 
     @cached_property
-    def space_group(self) -> int:
-        """Space group number (1 to 230) of the reference cell with a different element in each role."""
+    def _symmetry(self) -> Any:
+        """What spglib finds for the reference cell with a different element in each role."""
         from matscout.db._symmetry import spglib_call
 
         lattice = self.lattice * (self.n_sites / abs(np.linalg.det(self.lattice))) ** (1 / 3)
@@ -123,7 +123,33 @@ class Prototype:
         dataset = spglib_call("get_symmetry_dataset", cell, symprec=SYMPREC)
         if dataset is None:
             raise ValueError(f"prototype {self.name}: no symmetry finder can label its cell")
-        return int(dataset.number)
+        return dataset
+
+    @property
+    def space_group(self) -> int:
+        """Space group number (1 to 230) of the reference cell with a different element in each role."""
+        return int(self._symmetry.number)
+
+    @property
+    def space_group_symbol(self) -> str:
+        """Short international symbol, as `Pm-3m`."""
+        return str(self._symmetry.international)
+
+    @cached_property
+    def wyckoff_positions(self) -> tuple[tuple[str, ...], ...]:
+        """Wyckoff positions of each role with their multiplicities in the conventional cell, as `("8c",)`."""
+        found = self._symmetry
+        lattice_points = 1 / abs(np.linalg.det(found.transformation_matrix))
+        orbits, first, count = np.unique(found.crystallographic_orbits, return_index=True, return_counts=True)
+        names = [
+            f"{round(n * lattice_points)}{found.wyckoffs[site]}"
+            for site, n in zip(first.tolist(), count.tolist(), strict=True)
+        ]
+        role = self.role_of_site[orbits]
+        return tuple(
+            tuple(sorted((name for name, of in zip(names, role, strict=True) if of == place), key=lambda w: w[-1]))
+            for place in range(len(self.roles))
+        )
 
     @property
     def shortest_distances(self) -> NDArray[np.float64]:
@@ -159,6 +185,62 @@ class Prototype:
         if len(set(self.multiplicity.tolist())) < len(self.roles):
             found.update(_isometries.role_maps(self._reduced, self._reduced))
         return _isometries.group_closure(found)
+
+    @cached_property
+    def _merged(self) -> dict[tuple[int, ...], Prototype]:
+        return {tuple(range(len(self.roles))): self}
+
+    def merged(self, pattern: tuple[int, ...]) -> Prototype:
+        """Return the prototype whose roles are this one's merged.
+
+        Parameters
+        ----------
+        pattern
+            Merged role of each role, numbered as they first appear, shape (n_roles,): with (0, 1, 1, 2) an elpasolite
+            becomes a cubic perovskite.
+        """
+        if pattern not in self._merged:
+            blocks = [
+                "=".join(role for role, place in zip(self.roles, pattern, strict=True) if place == block)
+                for block in range(max(pattern) + 1)
+            ]
+            self._merged[pattern] = Prototype(
+                f"{self.name}({','.join(blocks)})",
+                "",
+                tuple(blocks),
+                self.lattice,
+                self.frac_coords,
+                np.array(pattern)[self.role_of_site],
+            )
+        return self._merged[pattern]
+
+    @cached_property
+    def _equivalents(self) -> dict[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        return {}
+
+    def equivalents(self, pattern: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Say which decorations are the same candidate as one whose equal elements make a pattern.
+
+        Parameters
+        ----------
+        pattern
+            Which roles share an element: the block of each role, numbered as they first appear. Without a shared
+            element, (0, 1, 2 ...), the answer is `equivalent_roles`.
+
+        Returns
+        -------
+        The block whose element each role takes, the pattern itself first.
+
+        Examples
+        --------
+        >>> from matscout.workflows.enumeration import get_prototype
+        >>> heusler = get_prototype("quaternary-heusler")
+        >>> len(heusler.equivalents((0, 1, 2, 3))), heusler.equivalents((0, 0, 1, 1))
+        (8, ((0, 0, 1, 1), (0, 1, 0, 1), (1, 0, 1, 0), (1, 1, 0, 0)))
+        """
+        if pattern not in self._equivalents:
+            self._equivalents[pattern] = _patterns.equivalents(self, pattern)
+        return self._equivalents[pattern]
 
     @cached_property
     def key(self) -> str:
@@ -199,16 +281,25 @@ class Prototype:
 
         Returns
         -------
-        Shape (n, n_roles): the lexicographically smallest of the equivalent decorations.
+        Shape (n, n_roles): the lexicographically smallest of the equivalent decorations. Where an element fills
+        several roles, the isometries of the crystal without their difference count too.
         """
         given = np.asarray(decoration, dtype=np.uint8)
         best = given.copy()
-        for permutation in self.equivalent_roles[1:]:
-            other = given[:, list(permutation)]
-            differs = other != best
-            first = differs.argmax(axis=1)[:, None]
-            smaller = np.take_along_axis(other, first, 1) < np.take_along_axis(best, first, 1)
-            np.copyto(best, other, where=smaller)
+        for pattern, rows in _patterns.by_pattern(given):
+            others = self.equivalents(pattern)[1:]
+            if not others:
+                continue
+            columns = _patterns.block_columns(pattern)
+            of_pattern = given[rows]
+            least = of_pattern.copy()
+            for labels in others:
+                other = of_pattern[:, columns[list(labels)]]
+                differs = other != least
+                first = differs.argmax(axis=1)[:, None]
+                smaller = np.take_along_axis(other, first, 1) < np.take_along_axis(least, first, 1)
+                np.copyto(least, other, where=smaller)
+            best[rows] = least
         return best
 
     def structure(self, elements: Sequence[str], volume_per_atom: float | None = None) -> Structure:

@@ -13,10 +13,18 @@ from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
 from matscout.db._formulas import reduced_formulas
+from matscout.db.candidate_files import iterate_candidate_file, read_candidates, write_candidates
 from matscout.db.candidates import CandidateTable, FilterCount
 from matscout.errors import UserError
-from matscout.workflows.enumeration import get_prototype
+from matscout.workflows.enumeration import (
+    ChargeNeutrality,
+    Goldschmidt,
+    enumerate_candidates,
+    get_prototype,
+    iterate_candidates,
+)
 
+POOL = ["Li", "Na", "Mg", "Al", "Ti", "O", "F", "Cl"]
 CS, PB, BR, SR, TI, OX, K, NA, AL, F, CL, MG, LI, P = 55, 82, 35, 38, 22, 8, 19, 11, 13, 9, 17, 12, 3, 15
 
 
@@ -237,3 +245,40 @@ def test_columns_that_do_not_fit_are_refused(change, message):
 def test_a_mask_must_have_the_length_of_the_table(table):
     with pytest.raises(IndexError, match="a mask of"):
         table.take([True, False])
+
+
+def test_parts_are_written_and_read_one_by_one(tmp_path):
+    whole = enumerate_candidates("elpasolite", POOL[:6])
+    path = tmp_path / "parts.parquet"
+    assert write_candidates(whole.chunks(17), path) == len(whole)
+    assert read_candidates(path).ids == whole.ids
+    parts = list(iterate_candidate_file(path, 50))
+    assert max(len(part) for part in parts) <= 50
+    assert [one for part in parts for one in part.ids] == whole.ids
+
+
+def test_filter_counts_of_parts_add_up(tmp_path):
+    path = tmp_path / "parts.parquet"
+    rules = [ChargeNeutrality(), Goldschmidt()]
+    write_candidates(iterate_candidates("cubic-perovskite", POOL, rules, chunk=40), path)
+    whole = enumerate_candidates("cubic-perovskite", POOL, rules)
+    again = read_candidates(path)
+    assert again.ids == whole.ids
+    assert again.filter_counts == whole.filter_counts
+    np.testing.assert_array_equal(again.columns["tolerance_factor"], whole.columns["tolerance_factor"])
+
+
+def test_restricted_oxidation_states_are_kept(tmp_path):
+    table = enumerate_candidates("rock-salt", {"A": ["Fe2+", "Mn2+"], "X": ["O"]})
+    table.to_parquet(tmp_path / "ions.parquet")
+    assert CandidateTable.from_parquet(tmp_path / "ions.parquet").oxidation_states == {"A": {"Fe": (2,), "Mn": (2,)}}
+
+
+def test_tables_that_do_not_belong_together_leave_no_file(tmp_path):
+    path = tmp_path / "mixed.parquet"
+    tables = [enumerate_candidates(name, ["Li", "F"]) for name in ("rock-salt", "cesium-chloride")]
+    with pytest.raises(ValueError, match="different prototypes"):
+        write_candidates(tables, path)
+    with pytest.raises(ValueError, match="no table"):
+        write_candidates([], path)
+    assert list(tmp_path.iterdir()) == []

@@ -25,11 +25,11 @@ DELAFOSSITE = {
     "source": "Ishiguro et al., J. Solid State Chem. 40, 170 (1981)",
     "space_group": 166,
     "hall_number": 458,
-    "cell": {"a": 2.858, "b": 2.858, "c": 16.958, "alpha": 90.0, "beta": 90.0, "gamma": 120.0},
+    "cell": {"a": 2.858, "c": 16.958},
     "sites": [
-        {"role": "A", "wyckoff": "3a", "position": [0.0, 0.0, 0.0]},
-        {"role": "B", "wyckoff": "3b", "position": [0.0, 0.0, 0.5]},
-        {"role": "X", "wyckoff": "6c", "position": [0.0, 0.0, 0.1099]},
+        {"role": "A", "wyckoff": "3a", "position": "0, 0, 0"},
+        {"role": "B", "wyckoff": "3b", "position": "0, 0, 1/2"},
+        {"role": "X", "wyckoff": "6c", "position": "0, 0, z", "z": 0.1099},
     ],
 }
 
@@ -53,8 +53,8 @@ def rock_salt(**changes):
         ("cesium-chloride", {(1, 0)}),
         ("zincblende", {(1, 0)}),
         ("elpasolite", {(0, 2, 1, 3)}),
-        ("heusler", {(2, 1, 0)}),  # Cu2MnAl: Al and Mn
-        ("half-heusler", {(2, 1, 0)}),  # MgAgAs: Mg and As; Ag lies between
+        ("heusler", {(0, 2, 1)}),  # Cu2MnAl: Mn and Al
+        ("half-heusler", {(0, 2, 1)}),  # MgAgAs: Mg and As; Ag lies between
         ("chalcopyrite", {(1, 0, 2)}),  # the cations, at x(S) = 1/4
         ("cubic-perovskite", set()),
         ("ilmenite", set()),
@@ -109,7 +109,7 @@ def test_equivalent_roles_are_those_that_pymatgen_matches():
 
 def test_declared_swaps_are_of_crystals_that_pymatgen_calls_similar():
     declared = [p for p in prototype_library().values() if p.ideal_swaps]
-    assert len(declared) == 5
+    assert {p.name for p in declared} >= {"chalcopyrite", "ABC2_tI16_122_a_b_d", "AB_hP8_186_ab_ab"}
     for prototype in declared:
         elements = PLACEHOLDERS[: len(prototype.roles)]
         swapped = prototype.structure([elements[i] for i in prototype.ideal_swaps[0]])

@@ -52,7 +52,7 @@ def read_spec(path: Path) -> CampaignSpec:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no campaign: it must be a mapping with name, space and budget")
     try:
-        return CampaignSpec.model_validate(content)
+        return CampaignSpec.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
         raise UserError(_describe(path, node, _worst(error.errors()))) from None
 

@@ -143,7 +143,7 @@ def charge_balanced_binaries(chemical_systems: Iterable[str]) -> list[Binary]:
     >>> charge_balanced_binaries(["F-K-Mg"])
     [('K', 'F', 1, 1), ('Mg', 'F', 1, 2)]
     """
-    from matscout.workflows.enumeration.oxidation import common_oxidation_states
+    from matscout.workflows.enumeration.filters.oxidation import common_oxidation_states
 
     pairs = {pair for system in set(chemical_systems) for pair in combinations(system.split("-"), 2)}
     found = set()

@@ -8,36 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from matscout.db.documents import content_hash
-from matscout.errors import UserError, nearest
-
-
-def _known(word: str, known: Any, what: str) -> str:
-    if word not in known:
-        close = nearest(word, known)
-        raise UserError(f'unknown {what} "{word}".' + (f" Nearest: {close}." if close else ""))
-    return word
-
-
-def _element_text(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise UserError(f'YAML reads an unquoted No, Yes, On or Off as {value}: write nobelium as "No"')
-    return value
-
-
-def _element(symbol: str) -> str:
-    from pymatgen.core import Element
-
-    return _known(symbol, {element.name for element in Element if element.name not in {"D", "T"}}, "element")
-
-
-def _prototype(name: str) -> str:
-    from matscout.workflows.enumeration import select_prototypes
-
-    select_prototypes([name])
-    return name
+from matscout.errors import UserError
+from matscout.workflows.campaign.parts import Part, known_name
+from matscout.workflows.campaign.space import SpaceSpec
 
 
 def _protocol(name: str) -> str:
@@ -49,82 +25,27 @@ def _protocol(name: str) -> str:
 def _feature(name: str) -> str:
     from matscout.featurizers import FEATURE_SETS
 
-    return _known(name, FEATURE_SETS, "feature set")
+    return known_name(name, FEATURE_SETS, "feature set")
 
 
 def _surrogate(name: str) -> str:
     from matscout.models import SURROGATES
 
-    return _known(name, SURROGATES, "surrogate")
+    return known_name(name, SURROGATES, "surrogate")
 
 
 def _acquisition(name: str) -> str:
     from matscout.models.acquisition import ACQUISITIONS
 
-    return _known(name, ACQUISITIONS, "acquisition")
+    return known_name(name, ACQUISITIONS, "acquisition")
 
 
 CAMPAIGN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 MOST = 10**9
 """Largest number of anything; beyond it stands a typing error."""
 
-ElementSymbol = Annotated[str, BeforeValidator(_element_text), AfterValidator(_element)]
-PrototypeName = Annotated[str, AfterValidator(_prototype)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FilterSpec(_Part):
-    """A filter and its options. In YAML also just its name, or ``name: {option: value}``."""
-
-    name: str = Field(description="charge-neutrality, goldschmidt or max-sites")
-    options: dict[str, Any] = Field(default_factory=dict, description="Its options, such as minimum and maximum")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, dict) and "name" not in value and len(value) == 1:
-            name, options = next(iter(value.items()))
-            return {"name": name, "options": options or {}}
-        return value
-
-    @model_validator(mode="after")
-    def _exists(self) -> FilterSpec:
-        from matscout.workflows.enumeration.filters import make_filter
-
-        make_filter(self.name, **self.options)
-        return self
-
-
-class SpaceSpec(_Part):
-    """The candidates: prototypes decorated with elements, then filtered."""
-
-    prototypes: tuple[PrototypeName, ...] = Field(
-        min_length=1, description="Prototype names, AFLOW labels, patterns such as AB3C_*, or all"
-    )
-    elements: dict[str, tuple[ElementSymbol, ...]] | tuple[ElementSymbol, ...] = Field(
-        description="Elements of each role of the prototypes, or one list for all roles"
-    )
-    filters: tuple[FilterSpec, ...] = Field(default=(), description="Filters, applied in this order")
-
-    @field_validator("prototypes", "filters", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("elements", mode="before")
-    @classmethod
-    def _one_element_is_a_list(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {role: [one] if isinstance(one, str) else one for role, one in value.items()}
-        return [value] if isinstance(value, str) else value
-
-
-class ComputedReferences(_Part):
+class ComputedReferences(Part):
     """Elements and charge-balanced binaries of the chemical systems touched, calculated by the campaign's protocol."""
 
     source: Literal["computed"] = "computed"
@@ -137,7 +58,7 @@ class ComputedReferences(_Part):
     )
 
 
-class FileReferences(_Part):
+class FileReferences(Part):
     """Entries from a file: pymatgen entries as JSON, gzipped or not."""
 
     source: Literal["file"]
@@ -178,7 +99,7 @@ class FileReferences(_Part):
         return self
 
 
-class SurrogateSpec(_Part):
+class SurrogateSpec(Part):
     """The model that predicts distances before they are calculated."""
 
     name: Annotated[str, AfterValidator(_surrogate)] = Field(default="xgboost", description="Kind of model")
@@ -206,7 +127,7 @@ class SurrogateSpec(_Part):
         return self
 
 
-class AcquisitionSpec(_Part):
+class AcquisitionSpec(Part):
     """The rule that chooses what to calculate next."""
 
     name: Annotated[str, AfterValidator(_acquisition)] = Field(default="probability", description="Rule")
@@ -221,7 +142,7 @@ class AcquisitionSpec(_Part):
         return self
 
 
-class BudgetSpec(_Part):
+class BudgetSpec(Part):
     """How much may be calculated; references are counted apart."""
 
     calculations: int = Field(gt=0, le=MOST, strict=True, description="Candidates to calculate in all")
@@ -231,7 +152,7 @@ class BudgetSpec(_Part):
     batch: int = Field(default=10, gt=0, le=MOST, strict=True, description="Candidates of each later round")
 
 
-class StopSpec(_Part):
+class StopSpec(Part):
     """When to stop before the budget is gone."""
 
     barren_rounds: int | None = Field(
@@ -245,7 +166,7 @@ class StopSpec(_Part):
     )
 
 
-class CampaignSpec(_Part):
+class CampaignSpec(Part):
     """A search space, a protocol, references, a surrogate, an acquisition and a budget.
 
     Examples
@@ -296,4 +217,6 @@ class CampaignSpec(_Part):
         content = self.model_dump(mode="json", exclude={"stop", "store"}, exclude_defaults=True)
         del content["budget"]["calculations"]
         content.get("references", {}).pop("path", None)
+        for one in content["space"].get("filters", ()):
+            one.get("options", {}).pop("file", None)
         return f"{self.name}-{content_hash(content, 8)}"

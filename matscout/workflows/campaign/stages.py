@@ -20,6 +20,7 @@ import numpy as np
 
 from matscout.db.documents import CalculationRequest, CandidatePrediction, Geometry, Selection
 from matscout.workflows.calculations.protocols import get_protocol
+from matscout.workflows.campaign.twins import Twins
 from matscout.workflows.stability.hull import Hull
 from matscout.workflows.stability.probability import probability_stable_now
 
@@ -52,6 +53,11 @@ class Space:
         from matscout.featurizers import featurize_candidates
 
         return featurize_candidates(self.table, list(self.feature_names))
+
+    @cached_property
+    def twins(self) -> Twins:
+        """Which candidates of different prototypes are the same crystal."""
+        return Twins(self.table)
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -103,18 +109,12 @@ def enumerate_space(spec: CampaignSpec) -> Space:
 
 @lru_cache(maxsize=4)
 def _enumerate(space_json: str, features: tuple[str, ...]) -> Space:
-    from matscout.workflows.campaign.spec import SpaceSpec
-    from matscout.workflows.enumeration import enumerate_candidates
-    from matscout.workflows.enumeration.filters import make_filter
+    from matscout.workflows.campaign.space import SpaceSpec
+    from matscout.workflows.enumeration.filters import apply_filters, make_filter
 
-    space = SpaceSpec.model_validate_json(space_json)
-    filters = [make_filter(f.name, **f.options) for f in space.filters]
-    elements = (
-        {role: list(symbols) for role, symbols in space.elements.items()}
-        if isinstance(space.elements, dict)
-        else list(space.elements)
-    )
-    return Space(enumerate_candidates(list(space.prototypes), elements, filters), features)
+    spec = SpaceSpec.model_validate_json(space_json)
+    filters = [make_filter(f.name, **f.options) for f in spec.filters]
+    return Space(apply_filters(spec.candidate_space().table(), filters), features)
 
 
 def read_reference_entries(spec: CampaignSpec) -> list[ComputedEntry]:
@@ -218,7 +218,8 @@ def select(
     """Choose the candidates of a round.
 
     The first batch is spread over feature space; later ones follow the acquisition. The same spec, seed, versions and
-    results choose the same candidates, in whatever order the results arrived.
+    results choose the same candidates, in whatever order the results arrived. A candidate that is the same crystal as
+    one calculated or chosen, by another prototype, is passed over.
 
     Parameters
     ----------
@@ -229,38 +230,61 @@ def select(
     """
     done = np.zeros(len(space.table), dtype=bool)
     done[[space.rows[i] for i in results]] = True
+    finished = [space.rows[i] for i in _finished(results)[0]]
     wanted = spec.budget.first_batch if round_number == 0 else spec.budget.batch
     size = min(wanted, spec.budget.calculations - len(results), int((~done).sum()))
     outlook = look_ahead(spec, space, references, results) if round_number else None
     if outlook is None:
-        return _select_diverse(spec, space, done, size, round_number)
+        return _select_diverse(spec, space, done, finished, size, round_number)
     score = _acquire(spec, outlook, results, space, round_number)
     score[done] = -np.inf
     # Rows come in a fixed order, so a stable sort makes ties fall the same way every time.
-    chosen = np.argsort(-score, kind="stable")[:size]
+    order = np.argsort(-score, kind="stable")[: int((~done).sum())].tolist()
+    chosen, passed_over = space.twins.first_new(order, size, finished)
     left = ~done
-    left[chosen] = False
+    left[[*chosen, *passed_over]] = False
     return Selection(
         round=round_number,
         reason=f"{spec.acquisition.name} by {spec.surrogate.name} on {', '.join(spec.surrogate.features)}",
-        chosen=tuple(_prediction(space, int(row), rank, outlook, score) for rank, row in enumerate(chosen, 1)),
+        chosen=tuple(_prediction(space, row, rank, outlook, score) for rank, row in enumerate(chosen, 1)),
+        passed_over=_by_id(space, passed_over),
         model=outlook.model,
         expected_stable_left=float(outlook.probability[left].sum()),
         hull_version=outlook.hull_version,
-        n_train=len(_finished(results)[0]),
+        n_train=len(finished),
     )
 
 
+def _by_id(space: Space, rows: Mapping[int, int]) -> dict[str, str]:
+    ids = space.table.ids
+    return {ids[row]: ids[other] for row, other in rows.items()}
+
+
 def _select_diverse(
-    spec: CampaignSpec, space: Space, done: NDArray[np.bool_], size: int, round_number: int
+    spec: CampaignSpec,
+    space: Space,
+    done: NDArray[np.bool_],
+    finished: Sequence[int],
+    size: int,
+    round_number: int,
 ) -> Selection:
     from matscout.models.diversity import farthest_points
 
-    chosen = farthest_points(space.features.values, size, seed=spec.seed, chosen=np.flatnonzero(done).tolist())
+    chosen: list[int] = []
+    passed_over: dict[int, int] = {}
+    while len(chosen) < size:
+        seen = [*np.flatnonzero(done).tolist(), *chosen, *passed_over]
+        farthest = farthest_points(space.features.values, size - len(chosen), seed=spec.seed, chosen=seen).tolist()
+        if not farthest:
+            break
+        more, same = space.twins.first_new(farthest, len(farthest), [*finished, *chosen])
+        chosen += more
+        passed_over |= same
     return Selection(
         round=round_number,
         reason=f"diversity: farthest points in {', '.join(spec.surrogate.features)}",
-        chosen=tuple(_prediction(space, int(row), rank) for rank, row in enumerate(chosen, 1)),
+        chosen=tuple(_prediction(space, row, rank) for rank, row in enumerate(chosen, 1)),
+        passed_over=_by_id(space, passed_over),
     )
 
 

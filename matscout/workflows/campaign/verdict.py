@@ -166,6 +166,8 @@ def decide(
     left = len(space.table) - len(results)
     if left == 0:
         return "every candidate was calculated"
+    if selections and not selections[-1].chosen:
+        return f"every crystal was calculated; {left} candidates are the same crystals by other prototypes"
     if len(results) >= spec.budget.calculations:
         beyond = f" ({len(results)} are done)" if len(results) > spec.budget.calculations else ""
         return f"the budget of {spec.budget.calculations} calculations is used{beyond}; {left} candidates are left"

@@ -2,48 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import permutations, product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from matscout.db._elements import atomic_numbers
-from matscout.db.candidates import CandidateTable
-from matscout.errors import UserError, nearest
-from matscout.workflows.enumeration.decorate import decorations, same_crystals
-from matscout.workflows.enumeration.filters import apply_filters
+from matscout.db.candidates import CandidateTable, merge_filter_counts
+from matscout.errors import UserError
+from matscout.workflows.enumeration.choices import choices_by_role
+from matscout.workflows.enumeration.counting import count_decorations
+from matscout.workflows.enumeration.decorate import Decorations, Slot
+from matscout.workflows.enumeration.filters import apply_filters, nothing_left
 from matscout.workflows.enumeration.library import select_prototypes
+from matscout.workflows.enumeration.ordering.ordered_cells import ordered_prototypes
 from matscout.workflows.enumeration.volume import predict_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from matscout.db.candidates import FilterCount
     from matscout.db.prototypes import Prototype
+    from matscout.workflows.enumeration.choices import Choices
     from matscout.workflows.enumeration.filters import Filter
+    from matscout.workflows.enumeration.ordering.ordered_cells import Mixture
+
+    Prototypes = str | Prototype | Iterable[str | Prototype]
+    Elements = Mapping[str, Sequence[str] | str] | Sequence[str]
+
+LIMIT = 50_000_000
+"""More candidates than this are refused in one table: they would take gigabytes. `iterate_candidates` has no limit."""
+
+_SEARCH_LIMIT = 4 * LIMIT
+"""More ordered decorations than this are refused in one table: they would take minutes."""
 
 
 def enumerate_candidates(
-    prototypes: str | Prototype | Iterable[str | Prototype],
-    elements: Mapping[str, Sequence[str] | str] | Sequence[str],
+    prototypes: Prototypes,
+    elements: Elements,
     filters: Iterable[Filter] = (),
+    *,
+    repeat_elements: bool = False,
+    max_cells: int = 1,
 ) -> CandidateTable:
     """Decorate prototypes with elements; every candidate once, at its predicted volume.
 
-    No element fills two roles of a candidate. Decorations that equivalent roles make the same crystal are one
-    candidate, written with the smallest atomic numbers first: the elements of an elpasolite's B and B' may stand in the
-    other order than in `elements`. Prototypes that are one crystal under two names, such as `rock-salt` and
-    `AB_cF8_225_a_b`, give each candidate under the name that stands first.
+    Two decorations are one candidate when an isometry maps one crystal onto the other, at the prototype's parameters or
+    at ideal values that it declares: the elements of an elpasolite's B and B' may stand in the other order than in
+    `elements`, as each candidate is written with the smallest atomic numbers first. Prototypes that are one crystal
+    under two names, such as `rock-salt` and `AB_cF8_225_a_b`, give each candidate under the name that stands first.
 
     Parameters
     ----------
     prototypes
         Names, patterns such as `AB3C_*`, `all`, or `Prototype`s.
     elements
-        Symbols by role, or one list for all roles. With several prototypes each takes the roles that it has.
+        By role, or one list for all roles. With several prototypes each takes the roles that it has. Besides elements
+        (`Sr`) there may be ions (`Fe3+`), which restrict the oxidation states that filters take into account, and
+        mixtures on the sites of one role (`O2N`, `Sr0.75Ba0.25`), which stand for all their ordered cells.
     filters
-        Applied in order, see `matscout.workflows.enumeration.filters`.
+        Applied in order, see `matscout.workflows.enumeration.filters.registry`.
+    repeat_elements
+        Let an element fill several roles of a candidate.
+    max_cells
+        Primitive cells of the prototype that an ordered cell of a mixture may have.
 
     Returns
     -------
@@ -52,7 +76,8 @@ def enumerate_candidates(
     Raises
     ------
     UserError
-        An unknown prototype, role or element; a role without elements; an element listed twice; nothing left.
+        An unknown prototype, role, element or ion; a role without elements; an element listed twice; nothing left; more
+        than 50 million candidates.
 
     Examples
     --------
@@ -60,81 +85,201 @@ def enumerate_candidates(
     >>> table.formulas
     ['KMgF3', 'KCaF3', 'RbMgF3', 'RbCaF3']
     """
-    chosen = select_prototypes(prototypes)
-    lists = _element_lists(chosen, elements)
-    parts: list[tuple[Prototype, NDArray[np.uint8]]] = []
-    for prototype in chosen:
-        rows = decorations(prototype, [lists[role] for role in prototype.roles])
-        parts.append((prototype, rows[~same_crystals(rows, prototype, parts)]))
-    table = _table(parts)
-    if not len(table):
-        raise UserError(
-            f"no candidates: {', '.join(p.name for p in chosen[:5])} cannot be decorated with these elements, as no "
-            "element may fill two roles of a candidate"
-        )
-    return apply_filters(table, filters)
+    space = CandidateSpace(prototypes, elements, repeat_elements=repeat_elements, max_cells=max_cells)
+    return apply_filters(space.table(), filters)
 
 
-def _table(parts: Sequence[tuple[Prototype, NDArray[np.uint8]]]) -> CandidateTable:
-    width = max(rows.shape[1] for _, rows in parts)
-    total = sum(len(rows) for _, rows in parts)
-    decoration = np.zeros((total, width), dtype=np.uint8)
-    index = np.empty(total, dtype=np.int32)
-    volume = np.empty(total)
-    start = 0
-    for place, (prototype, rows) in enumerate(parts):
-        part = slice(start, start + len(rows))
-        decoration[part, : rows.shape[1]] = rows
-        index[part] = place
-        volume[part] = predict_volumes(prototype, rows)
-        start += len(rows)
-    return CandidateTable([prototype for prototype, _ in parts], index, decoration, volume)
+def iterate_candidates(
+    prototypes: Prototypes,
+    elements: Elements,
+    filters: Iterable[Filter] = (),
+    *,
+    repeat_elements: bool = False,
+    max_cells: int = 1,
+    chunk: int = 1 << 18,
+) -> Iterator[CandidateTable]:
+    """Enumerate in parts, for spaces that no memory holds.
+
+    Parameters
+    ----------
+    prototypes, elements, filters, repeat_elements, max_cells
+        As for `enumerate_candidates`.
+    chunk
+        Ordered decorations looked at together; a table has at most as many rows.
+
+    Yields
+    ------
+    Tables whose rows together are those of `enumerate_candidates`, in the same order. Their filter counts are of the
+    part; a part that the filters empty comes without rows, for its counts.
+
+    Raises
+    ------
+    UserError
+        As `enumerate_candidates`; that nothing is left shows at the end.
+
+    Examples
+    --------
+    >>> parts = iterate_candidates("rock-salt", ["Li", "Na", "F", "Cl"], chunk=8)
+    >>> [part.formulas for part in parts]
+    [['NaLi', 'LiF', 'LiCl', 'NaF', 'NaCl'], ['ClF']]
+    """
+    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+        raise UserError(f"chunk must be a whole number of decorations, at least 1, got {chunk!r}")
+    space = CandidateSpace(prototypes, elements, repeat_elements=repeat_elements, max_cells=max_cells)
+    rules = list(filters)
+    counts: tuple[FilterCount, ...] = ()
+    n_left = 0
+    for table in space.tables(chunk):
+        kept = apply_filters(table, rules, may_be_empty=True)
+        counts = merge_filter_counts([counts, kept.filter_counts]) if counts else kept.filter_counts
+        n_left += len(kept)
+        yield kept
+    if not n_left:
+        raise UserError(nothing_left(counts))
 
 
-def _element_lists(prototypes: Sequence[Prototype], elements: Any) -> dict[str, NDArray[np.uint8]]:
-    """Atomic numbers allowed in each role of any of the prototypes."""
-    roles = {role: prototype.name for prototype in reversed(prototypes) for role in reversed(prototype.roles)}
-    if not isinstance(elements, Mapping):
-        pool = _numbers(elements, "the list of elements")
-        return dict.fromkeys(roles, pool)
-    unknown = [role for role in elements if role not in roles]
-    if unknown:
-        raise UserError(f"no prototype has the role {unknown[0]!r}: {_roles_of(prototypes)}")
-    for prototype in prototypes:
-        missing = [role for role in prototype.roles if role not in elements]
-        if missing:
-            raise UserError(f"no elements for the role {missing[0]} of {prototype.name}: {_roles_of([prototype])}")
-    return {role: _numbers(given, f"role {role}") for role, given in elements.items()}
+def count_candidates(
+    prototypes: Prototypes, elements: Elements, *, repeat_elements: bool = False, max_cells: int = 1
+) -> dict[str, int]:
+    """Count the candidates of each prototype in closed form, before filters, without making them.
+
+    Parameters
+    ----------
+    prototypes, elements, repeat_elements, max_cells
+        As for `enumerate_candidates`.
+
+    Returns
+    -------
+    By the prototype's name; ordered cells of mixtures have names of their own.
+
+    Examples
+    --------
+    >>> count_candidates("elpasolite", ["Li", "Na", "K", "F", "Cl"])
+    {'elpasolite': 60}
+    """
+    return CandidateSpace(prototypes, elements, repeat_elements=repeat_elements, max_cells=max_cells).counts
 
 
-def _roles_of(prototypes: Sequence[Prototype]) -> str:
-    said = [f"{prototype.name} has {', '.join(prototype.roles)}" for prototype in prototypes[:5]]
-    return "; ".join(said) + (" ..." if len(prototypes) > 5 else "")
+class CandidateSpace:
+    """All candidates of some prototypes over some elements, none made yet.
+
+    Parameters
+    ----------
+    prototypes, elements, repeat_elements, max_cells
+        As for `enumerate_candidates`.
+    """
+
+    def __init__(
+        self, prototypes: Prototypes, elements: Elements, *, repeat_elements: bool = False, max_cells: int = 1
+    ) -> None:
+        chosen = select_prototypes(prototypes)
+        choices = choices_by_role(chosen, elements)
+        self.decorations = [
+            Decorations(ordered, slots, repeat_elements)
+            for prototype in chosen
+            for ordered, slots in _slots(prototype, choices, max_cells)
+        ]
+        self.prototypes = [decorations.prototype for decorations in self.decorations]
+        self.oxidation_states = {role: dict(one.states) for role, one in choices.items() if one.states}
+        self.counts = dict(zip((p.name for p in self.prototypes), count_decorations(self.decorations), strict=True))
+        if not sum(self.counts.values()):
+            raise UserError(
+                f"no candidates: {', '.join(p.name for p in chosen[:5])} cannot be decorated with these elements"
+                + ("" if repeat_elements else ", as no element may fill two roles of a candidate")
+            )
+
+    def _refuse_too_large(self) -> None:
+        total = sum(self.counts.values())
+        if total > LIMIT:
+            raise UserError(
+                f"{total:,} candidates are more than one table may hold ({LIMIT:,}): name fewer elements for the roles "
+                f"of {max(self.counts, key=self.counts.__getitem__)}, or go through them with iterate_candidates"
+            )
+        for decorations in self.decorations:
+            if decorations.total > _SEARCH_LIMIT:
+                lengths = " x ".join(str(len(slot.choices)) for slot in decorations.slots)
+                raise UserError(
+                    f"{decorations.prototype.name} with {lengths} elements has {decorations.total:.1e} ordered "
+                    f"decorations, more than {_SEARCH_LIMIT:.0e}: name fewer elements for its roles"
+                )
+
+    def table(self) -> CandidateTable:
+        """Make all candidates.
+
+        Raises
+        ------
+        UserError
+            More than one table may hold.
+        """
+        self._refuse_too_large()
+        total = sum(self.counts.values())
+        width = max(len(prototype.roles) for prototype in self.prototypes)
+        decoration = np.zeros((total, width), dtype=np.uint8)
+        index, volume = np.empty(total, dtype=np.int32), np.empty(total)
+        start = 0
+        for place, rows in self._parts(None):
+            part = slice(start, start + len(rows))
+            decoration[part, : rows.shape[1]] = rows
+            index[part] = place
+            volume[part] = predict_volumes(self.prototypes[place], rows)
+            start += len(rows)
+        return self._table(index[:start], decoration[:start], volume[:start])
+
+    def tables(self, chunk: int) -> Iterator[CandidateTable]:
+        """Make the candidates in parts of at most so many rows."""
+        width = max(len(prototype.roles) for prototype in self.prototypes)
+        for place, rows in self._parts(chunk):
+            decoration = np.zeros((len(rows), width), dtype=np.uint8)
+            decoration[:, : rows.shape[1]] = rows
+            index = np.full(len(rows), place, dtype=np.int32)
+            yield self._table(index, decoration, predict_volumes(self.prototypes[place], rows))
+
+    def _parts(self, chunk: int | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for place, decorations in enumerate(self.decorations):
+            for rows in decorations.parts(self.decorations[:place], chunk):
+                if len(rows):
+                    yield place, rows
+
+    def _table(
+        self, index: NDArray[np.int32], decoration: NDArray[np.uint8], volume: NDArray[np.float64]
+    ) -> CandidateTable:
+        return CandidateTable(self.prototypes, index, decoration, volume, oxidation_states=self.oxidation_states)
 
 
-def _numbers(given: Any, where: str) -> NDArray[np.uint8]:
-    """Atomic numbers of a list of symbols, checked."""
-    symbols = [given] if isinstance(given, str | bool) else given
-    if symbols is None or not hasattr(symbols, "__iter__"):
-        raise UserError(f"{where}: a list of element symbols is expected, got {given!r}")
-    numbers = [_number(symbol, where) for symbol in symbols]
-    if not numbers:
-        raise UserError(f"{where} has no elements: name at least one")
-    for place, number in enumerate(numbers):
-        if number in numbers[:place]:
-            raise UserError(f"{where}: {list(symbols)[place]} is listed twice")
-    return np.array(numbers, dtype=np.uint8)
+def _slots(
+    prototype: Prototype, choices: Mapping[str, Choices], max_cells: int
+) -> Iterator[tuple[Prototype, tuple[Slot, ...]]]:
+    """Give the prototype with its elements, and its ordered cells with the elements of mixtures."""
+    ways = []
+    for role in prototype.roles:
+        parts = dict.fromkeys(mixture.parts for mixture in choices[role].mixtures)
+        ways.append([*([None] if choices[role].numbers else []), *parts])
+    for way in product(*ways):
+        mixed = {role: parts for role, parts in zip(prototype.roles, way, strict=True) if parts}
+        cells = ordered_prototypes(prototype, mixed, max_cells=max_cells) if mixed else [prototype]
+        for cell in cells:
+            yield cell, tuple(_slots_of(prototype.roles, mixed, choices))
 
 
-def _number(symbol: Any, where: str) -> int:
-    if isinstance(symbol, bool):
-        raise UserError(
-            f"{where}: {symbol} is not an element. YAML reads No, Yes, On and Off without quotes as true or false: "
-            'write "No" in quotes for nobelium'
-        )
-    if not isinstance(symbol, str):
-        raise UserError(f"{where}: {symbol!r} is not an element: write symbols, such as Sr")
-    if symbol not in atomic_numbers():
-        close = nearest(symbol, atomic_numbers())
-        raise UserError(f'{where}: unknown element "{symbol}".' + (f" Nearest: {close}." if close else ""))
-    return atomic_numbers()[symbol]
+def _slots_of(
+    roles: Sequence[str], mixed: Mapping[str, tuple[int, ...]], choices: Mapping[str, Choices]
+) -> Iterator[Slot]:
+    """Give the slots of a cell whose mixed roles are divided: the parts of a mixed role are filled together."""
+    place = 0
+    for role in roles:
+        if role not in mixed:
+            yield Slot((place,), choices[role].column)
+            place += 1
+            continue
+        mixtures = [mixture for mixture in choices[role].mixtures if mixture.parts == mixed[role]]
+        filled = np.array([row for mixture in mixtures for row in _orders(mixture)], dtype=np.uint8)
+        yield Slot(tuple(range(place, place + filled.shape[1])), filled)
+        place += filled.shape[1]
+
+
+def _orders(mixture: Mixture) -> Iterator[tuple[int, ...]]:
+    """Give the atomic numbers of a mixture, in all orders that parts of equal size may have."""
+    numbers = [atomic_numbers()[symbol] for symbol in mixture.elements]
+    for order in permutations(range(len(numbers))):
+        if all(mixture.parts[i] == part for i, part in zip(order, mixture.parts, strict=True)):
+            yield tuple(numbers[i] for i in order)

@@ -8,39 +8,53 @@ import re
 import tomllib
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
-from math import cos, gcd, radians, sin, sqrt
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from matscout.db.prototypes import Prototype
+from matscout.workflows.enumeration import _wyckoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-#: Sites nearer than this in fractional coordinates are one site.
-_SAME_SITE = 1e-4
 
-#: Primitive basis vectors in terms of the conventional ones, by the centring letter of the space group symbol; of R in
-#: hexagonal axes, obverse.
-_PRIMITIVE = {
-    "P": np.eye(3),
-    "A": np.array([[1, 0, 0], [0, 0.5, -0.5], [0, 0.5, 0.5]]),
-    "C": np.array([[0.5, -0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]),
-    "I": np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]]),
-    "F": np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
-    "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
-}
+#: Where the package's data files lie.
+FAMILIES = Path(__file__).with_name("families")
 
 
-def read_data() -> dict[str, Any]:
-    """Read the package's file of families, ideal values and common names."""
-    with Path(__file__).with_name("families.toml").open("rb") as file:
-        return tomllib.load(file)
+def read_data(folder: Path = FAMILIES) -> dict[str, Any]:
+    """Read families, ideal values and common names from the TOML files of a folder.
+
+    Returns
+    -------
+    `family` and `ideal`: the tables of all files, file by file in the order of their names. `aliases`: the prototype
+    that each common name stands for.
+
+    Raises
+    ------
+    ValueError
+        A name stands for two families, or for a family and something else.
+    """
+    data: dict[str, Any] = {"family": [], "ideal": [], "aliases": {}}
+    names: list[str] = []
+    for path in sorted(folder.glob("*.toml")):
+        with path.open("rb") as file:
+            read = tomllib.load(file)
+        data["family"] += read.get("family", [])
+        data["ideal"] += read.get("ideal", [])
+        data["aliases"] |= read.get("aliases", {})
+        names += [*(family["name"] for family in read.get("family", [])), *read.get("aliases", {})]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValueError(f"{folder.name}: a name must stand for one prototype, but {', '.join(twice)} stand for more")
+    return data
 
 
 def build_family(document: Mapping[str, Any]) -> Prototype:
@@ -49,55 +63,65 @@ def build_family(document: Mapping[str, Any]) -> Prototype:
     Parameters
     ----------
     document
-        One `[[family]]` of the data file; its head says what the keys mean.
-    """
-    from matscout.db._symmetry import spglib_call
+        One `[[family]]` of a data file; the files' heads say what the keys mean.
 
-    hall_number = document["hall_number"]
-    setting = spglib_call("get_spacegroup_type", hall_number)
-    operations = spglib_call("get_symmetry_from_database", hall_number)
-    primitive = _PRIMITIVE[setting.international_short[0]]
+    Raises
+    ------
+    ValueError
+        The document contradicts itself; the message names the family and the text that does.
+
+    Examples
+    --------
+    >>> caesium_chloride = {
+    ...     "name": "my-CsCl",
+    ...     "label": "AB_cP2_221_b_a",
+    ...     "roles": ["A", "X"],
+    ...     "description": "CsCl",
+    ...     "source": "W. P. Davey and F. G. Wick, Physical Review 17, 403-404 (1921): CsCl",
+    ...     "space_group": 221,
+    ...     "hall_number": 517,
+    ...     "cell": {"a": 4.12},
+    ...     "sites": [
+    ...         {"role": "A", "wyckoff": "1b", "position": "1/2, 1/2, 1/2"},
+    ...         {"role": "X", "wyckoff": "1a", "position": "0, 0, 0"},
+    ...     ],
+    ... }
+    >>> build_family(caesium_chloride).structure(["Cs", "Cl"]).volume.__round__(3)
+    69.935
+    """
+    try:
+        prototype = _build(document, ideal=False)
+        if not any("ideal" in site for site in document["sites"]):
+            return prototype
+        at_ideal = _build(document, ideal=True)
+    except ValueError as error:
+        raise ValueError(f"family {document['name']}: {error}") from error
+    swaps = sorted(set(at_ideal.role_maps(at_ideal)) - set(prototype.role_maps(prototype)))
+    return replace(prototype, ideal_swaps=tuple(swaps))
+
+
+def _build(document: Mapping[str, Any], *, ideal: bool) -> Prototype:
+    """Build a family's cell at its published parameters, or at the ideal values where a site declares them."""
+    group = _wyckoff.setting(document["hall_number"], document["space_group"])
+    cell = document["cell"] | (document.get("ideal_cell", {}) if ideal else {})
     frac_coords: list[NDArray[np.float64]] = []
     role_of_site: list[int] = []
     for site in document["sites"]:
-        images = operations["rotations"] @ np.asarray(site["position"]) + operations["translations"]
-        orbit = _distinct(images @ np.linalg.inv(primitive))
-        frac_coords += orbit
+        if site["role"] not in document["roles"]:
+            raise ValueError(f"the role {site['role']} of {site['wyckoff']} is none of {', '.join(document['roles'])}")
+        orbit = _wyckoff.orbit(group, site["wyckoff"], _wyckoff.position(site, ideal=ideal))
+        frac_coords += list(orbit)
         role_of_site += [document["roles"].index(site["role"])] * len(orbit)
     return Prototype(
         name=document["name"],
         label=document["label"],
         roles=tuple(document["roles"]),
-        lattice=primitive @ _lattice(**document["cell"]),
+        lattice=group.primitive @ _wyckoff.lattice(group, cell),
         frac_coords=np.array(frac_coords),
         role_of_site=np.array(role_of_site),
         description=document["description"],
         source=document["source"],
     )
-
-
-def _lattice(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> NDArray[np.float64]:
-    cos_alpha, cos_beta, cos_gamma = (_cos(angle) for angle in (alpha, beta, gamma))
-    sin_gamma = 1.0 if gamma == 90 else sin(radians(gamma))
-    x, y = c * cos_beta, c * (cos_alpha - cos_beta * cos_gamma) / sin_gamma
-    return np.array([[a, 0, 0], [b * cos_gamma, b * sin_gamma, 0], [x, y, sqrt(c * c - x * x - y * y)]])
-
-
-def _cos(degrees: float) -> float:
-    exact = {90.0: 0.0, 120.0: -0.5}
-    return exact[degrees] if degrees in exact else cos(radians(degrees))
-
-
-def _distinct(coords: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Sites that differ by more than a lattice vector, in order, wrapped into the cell."""
-    kept: list[NDArray[np.float64]] = []
-    for site in coords:
-        deltas = [site - other for other in kept]
-        if all(np.abs(delta - np.round(delta)).max() > _SAME_SITE for delta in deltas):
-            wrapped = site % 1.0
-            wrapped[np.abs(wrapped - 1.0) < 1e-9] = 0.0
-            kept.append(wrapped)
-    return kept
 
 
 def read_aflow(swaps: Mapping[str, Sequence[str]]) -> list[Prototype]:

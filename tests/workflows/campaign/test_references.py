@@ -168,7 +168,8 @@ def test_file_references_must_hold_every_element(tiny, data):
 
 
 def test_recomputed_references_are_those_near_the_files_hull(tiny, data):
-    from matscout.workflows.campaign.spec import FileReferences, SpaceSpec
+    from matscout.workflows.campaign.space import SpaceSpec
+    from matscout.workflows.campaign.spec import FileReferences
     from matscout.workflows.stability.entries import read_entries
 
     path = data / "entries" / "Fe_Li_O_P_entries.json.gz"

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from matscout.errors import UserError
 from matscout.workflows import CampaignSpec
 from matscout.workflows.campaign.files import read_spec
+from matscout.workflows.enumeration import get_prototype, prototype_from_structure
 
 GOOD = """\
 name: fluorides
@@ -58,7 +59,7 @@ def test_what_a_store_keeps_reads_back_equal(file):
         ("seed: 1", "sed: 1", 'line 2: unknown key "sed". Nearest: seed.'),
         ("  calculations: 4", "  calculatons: 4", 'unknown key "calculatons" in budget. Nearest: calculations.'),
         ("[K, Rb]", "[K, Rbb]", 'line 6: unknown element "Rbb" in space.elements.A[1]. Nearest: Rb.'),
-        ("[K, Rb]", "[K, No]", "line 6: space.elements.A[1]: YAML reads an unquoted No, Yes, On or Off as False"),
+        ("[K, Rb]", "[K, No]", "line 6: space.elements.A[1]: False is not an element. YAML reads No, Yes, On and Off"),
         (
             "cubic-perovskite",
             "cubic-perovskit",
@@ -98,6 +99,14 @@ def test_what_a_store_keeps_reads_back_equal(file):
         ("calculations: 4", "calculations: true", "budget.calculations is True"),
         ("budget:", "references: {source: file, path: x, recompute: false}\nbudget:", "may not meet on one hull"),
         ("[cubic-perovskite]", "[]", "space.prototypes is []"),
+        ("[cubic-perovskite]", "[{fil: my.cif}]", 'line 4: unknown key "fil" in space.prototypes[0]. Nearest: file.'),
+        ("[cubic-perovskite]", "[{name: mine}]", "space.prototypes[0]: a prototype of your own needs the key file"),
+        ("[cubic-perovskite]", "[{file: no.cif}]", "no.cif"),
+        ("[cubic-perovskite]", "[{file: my.cif, symprec: -1}]", "symprec is -1"),
+        ("[cubic-perovskite]", "[3]", "space.prototypes[0]"),
+        ("[K, Rb]", "[K+, Rb9+]", "line 6: space.elements.A[1]: Rb9+ is not an ion of Rb, which is known with"),
+        ("[K, Rb]", "[K, RB]", 'line 6: unknown element "RB" in space.elements.A[1]. Nearest: Rb.'),
+        ("  filters:", "  max_cells: 0\n  filters:", "space.max_cells is 0"),
     ],
 )
 def test_a_mistake_is_named_with_line_place_and_what_would_be_right(file, before, after, message):
@@ -185,3 +194,47 @@ def test_the_schema_describes_every_field():
 def test_a_campaign_cannot_be_changed_once_made(file):
     with pytest.raises(ValidationError, match="frozen"):
         read_spec(file).seed = 3
+
+
+def write_cif(path):
+    structure = get_prototype("rock-salt").structure(["Na", "Cl"], 22.4)
+    structure.to(filename=str(path))
+
+
+def test_a_crystal_of_the_users_own_stands_in_the_campaign_itself(file, tmp_path):
+    write_cif(tmp_path / "salt.cif")
+    text = GOOD.replace("[cubic-perovskite]", "[{file: salt.cif, name: my-salt}]")
+    file.write_text(text[: text.index("    A:")] + "    Na: [K, Rb]\n    Cl: [F]\nbudget:\n  calculations: 2\n")
+    spec = read_spec(file)
+    assert spec.space.prototype_names == ("my-salt",)
+    assert spec.space.candidate_space().table().formulas == ["KF", "RbF"]
+    (tmp_path / "salt.cif").unlink()  # the campaign holds the crystal, not the path
+    assert CampaignSpec.model_validate(json.loads(spec.model_dump_json())) == spec
+
+
+def test_another_crystal_under_the_same_name_is_another_campaign(tmp_path):
+    elements = {"Na": ["K"], "Cl": ["F"]}
+    ids = set()
+    for distance in (22.4, 30.0):
+        structure = get_prototype("rock-salt").structure(["Na", "Cl"], distance)
+        prototype = prototype_from_structure(structure, "mine")
+        space = {"prototypes": [prototype], "elements": elements}
+        ids.add(CampaignSpec(name="one", space=space, budget={"calculations": 1}).id)
+    assert len(ids) == 2
+
+
+def test_ions_mixtures_and_repeated_elements_are_described(file):
+    file.write_text(
+        GOOD.replace("[K, Rb]", "[La3+, Ca]").replace("[Mg, Zn]", "[Ta, Ti]").replace("X: [F]", "X: [O, O2N]")
+    )
+    table = read_spec(file).space.candidate_space().table()
+    assert {"CaTiO3", "LaTiO2N"} <= {formula.replace("LaTiNO2", "LaTiO2N") for formula in table.formulas}
+    assert table.oxidation_states == {"A": {"La": (3,)}}
+
+
+def test_new_settings_at_their_defaults_leave_the_id_of_a_campaign(file):
+    before = read_spec(file).id
+    file.write_text(GOOD.replace("  filters:", "  repeat_elements: false\n  max_cells: 1\n  filters:"))
+    assert read_spec(file).id == before
+    file.write_text(GOOD.replace("  filters:", "  repeat_elements: true\n  filters:"))
+    assert read_spec(file).id != before

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from math import perm
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from pymatgen.core import Element
 from matscout.db.candidates import FilterCount
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
-from matscout.workflows.enumeration import decorate, enumerate_candidates, get_prototype
+from matscout.workflows.enumeration import (
+    count_candidates,
+    decorate,
+    enumerate_candidates,
+    get_prototype,
+    iterate_candidates,
+)
 from matscout.workflows.enumeration.filters import FilterResult, MaxSites
 
 POOL = ["H", "Li", "B", "O", "Na", "Al", "Cl", "K"]
@@ -98,7 +105,7 @@ def species(table, i):
 
 def test_small_parts_give_the_same_table(monkeypatch):
     whole = enumerate_candidates("elpasolite", POOL)
-    monkeypatch.setattr(decorate, "_CHUNK", 97)
+    monkeypatch.setattr(decorate, "CHUNK", 97)
     assert enumerate_candidates("elpasolite", POOL).ids == whole.ids
 
 
@@ -212,7 +219,15 @@ def test_wrong_elements_are_named(elements, message):
 
 def test_a_space_too_large_to_enumerate_is_refused_at_once():
     elements = {role: [*MAIN_GROUP, "Fe", "Co", "Ni", "Cu", "Zn", "Ti", "V"] for role in "ABCDE"}
-    with pytest.raises(UserError, match=r"sigma_tP30_136_bf2ij with 46 x 46 x 46 x 46 x 46 elements has 2\.1e\+08"):
+    with pytest.raises(UserError, match=r"^164,490,480 candidates are more .* for the roles of sigma_tP30_136_bf2ij"):
+        enumerate_candidates("sigma_tP30_136_bf2ij", elements)
+    assert count_candidates("sigma_tP30_136_bf2ij", elements) == {"sigma_tP30_136_bf2ij": perm(46, 5)}
+
+
+def test_a_space_with_few_candidates_among_too_many_decorations_is_refused_at_once():
+    many = [Element.from_Z(z).symbol for z in range(1, 101)]
+    elements = {"A": many, "B": many, "C": many, "D": ["O"], "E": ["O", *many[10:]]}
+    with pytest.raises(UserError, match=r"candidates are more than one table may hold|ordered decorations, more than"):
         enumerate_candidates("sigma_tP30_136_bf2ij", elements)
 
 
@@ -220,3 +235,79 @@ def test_equivalent_orders_in_separate_lists_are_one_candidate():
     orders = [{"A": ["Cs"], "B": [b], "B'": [c], "X": ["Cl"]} for b, c in permutations(["Ag", "In"], 2)]
     ids = [enumerate_candidates("elpasolite", elements).ids for elements in orders]
     assert ids[0] == ids[1]
+
+
+def test_parts_of_a_space_are_the_space():
+    whole = enumerate_candidates(["elpasolite", "rock-salt"], POOL, [MaxSites(5)])
+    parts = list(iterate_candidates(["elpasolite", "rock-salt"], POOL, [MaxSites(5)], chunk=500))
+    assert [one for part in parts for one in part.ids] == whole.ids
+    assert sum(part.filter_counts[0].removed for part in parts) == whole.filter_counts[0].removed
+    assert max(len(part) for part in parts) <= 500
+    assert any(len(part) == 0 for part in parts)
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 1.5, True])
+def test_a_part_needs_a_whole_number_of_decorations(chunk):
+    with pytest.raises(UserError, match="chunk must be a whole number"):
+        next(iterate_candidates("rock-salt", POOL, chunk=chunk))
+
+
+def brute_force(prototypes, lists, *, repeat):
+    """Representatives of all decorations, found by pymatgen's matcher alone."""
+    matcher = StructureMatcher(ltol=1e-3, stol=1e-3, angle_tol=0.05, scale=True)
+    kept: list[tuple[str, object]] = []
+    for prototype in prototypes:
+        for row in product(*(lists[role] for role in prototype.roles)):
+            if not repeat and len(set(row)) < len(row):
+                continue
+            structure = prototype.structure(list(row), 10.0)
+            formula = structure.reduced_formula
+            if not any(formula == other and matcher.fit(structure, one) for other, one in kept):
+                kept.append((formula, structure))
+    return kept
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["elpasolite", "cubic-perovskite"],
+        ["half-heusler", "zincblende", "fluorite"],
+        ["heusler", "cesium-chloride"],
+        ["AB_cF8_225_a_b", "rock-salt"],
+    ],
+    ids="+".join,
+)
+def test_candidates_are_those_that_pymatgen_tells_apart(names, repeat):
+    prototypes = [get_prototype(name) for name in names]
+    some = {"A": ["F", "O"], "X": ["F", "O"], "B": ["Li", "F", "O"], "C": ["Li", "F", "O"]}
+    lists = {role: some.get(role, ["Li", "F"]) for prototype in prototypes for role in prototype.roles}
+    expected = brute_force(prototypes, lists, repeat=repeat)
+    if not expected:
+        with pytest.raises(UserError, match="no candidates"):
+            enumerate_candidates(prototypes, lists, repeat_elements=repeat)
+        return
+    table = enumerate_candidates(prototypes, lists, repeat_elements=repeat)
+    assert sorted(table.formulas) == sorted(formula for formula, _ in expected)
+    assert len(set(table.ids)) == len(table)
+
+
+def test_an_element_in_b_and_b_makes_a_perovskite_of_an_elpasolite():
+    pool = {"A": ["K"], "B": ["Ti", "Zr"], "B'": ["Ti", "Zr"], "X": ["O"]}
+    alone = enumerate_candidates("elpasolite", pool, repeat_elements=True)
+    assert alone.formulas == ["KTiO3", "K2ZrTiO6", "KZrO3"]
+    both = enumerate_candidates(["cubic-perovskite", "elpasolite"], pool, repeat_elements=True)
+    assert [(both.prototypes[i].name, f) for i, f in zip(both.prototype_index, both.formulas, strict=True)] == [
+        ("cubic-perovskite", "KTiO3"),
+        ("cubic-perovskite", "KZrO3"),
+        ("elpasolite", "K2ZrTiO6"),
+    ]
+
+
+def test_ions_restrict_the_states_and_are_no_part_of_the_id():
+    plain = enumerate_candidates("cubic-perovskite", {"A": ["La"], "B": ["Fe"], "X": ["O"]})
+    ions = enumerate_candidates("cubic-perovskite", {"A": ["La3+"], "B": ["Fe2+", "Fe3+"], "X": ["O2-"]})
+    assert ions.ids == plain.ids
+    assert ions.oxidation_states == {"A": {"La": (3,)}, "B": {"Fe": (2, 3)}, "X": {"O": (-2,)}}
+    assert plain.oxidation_states == {}
+    assert ions.take([0]).oxidation_states == ions.oxidation_states

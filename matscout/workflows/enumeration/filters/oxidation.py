@@ -14,6 +14,8 @@ from matscout.errors import UserError, nearest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from matscout.db.prototypes import Prototype
+
 #: Common states that pymatgen's table (after Greenwood and Earnshaw) lacks, each with a compound that has it: leaving
 #: them out would call well-known compounds impossible.
 MISSING_COMMON_STATES: dict[str, tuple[int, ...]] = {
@@ -43,6 +45,11 @@ class ChargeTable(NamedTuple):
 
     charges: NDArray[np.int64]
     valid: NDArray[np.int64]
+
+    @property
+    def largest(self) -> int:
+        """The largest charge, of either sign."""
+        return int(np.abs(self.charges).max())
 
 
 @cache
@@ -92,6 +99,59 @@ def charge_table(oxidation_states: OxidationStates = "common") -> ChargeTable:
             f"oxidation_states: one of {', '.join(TABLES)}, or the states by element, got {oxidation_states}"
         )
     return _padded({symbol: _checked(symbol, states) for symbol, states in oxidation_states.items()})
+
+
+def charges_of_roles(
+    prototype: Prototype, common: ChargeTable, own: Mapping[str, Mapping[str, Sequence[int]]]
+) -> tuple[ChargeTable, ...]:
+    """Return the oxidation states that elements may have in each role of a prototype.
+
+    A role has its own states for the elements that it names as ions, and the common ones for all others. A part of a
+    split role (`X.1`) has those of the whole (`X`). Roles that may be exchanged share theirs, as a candidate is written
+    with its elements in either order. An element that fills several roles may have different states in them, as iron in
+    Fe3O4.
+
+    Parameters
+    ----------
+    prototype
+        The prototype whose roles are asked for.
+    common
+        States of all elements.
+    own
+        States by role and element symbol, as `CandidateTable.oxidation_states` holds them.
+
+    Returns
+    -------
+    One table for each role, in the order of the roles.
+    """
+    if not own:
+        return (common,) * len(prototype.roles)
+    tables = []
+    for role in range(len(prototype.roles)):
+        states: dict[str, set[int]] = {}
+        for other in sorted({permutation[role] for permutation in prototype.equivalent_roles}):
+            name = prototype.roles[other]
+            for symbol, given in own.get(name, own.get(name.split(".")[0], {})).items():
+                states.setdefault(symbol, set()).update(given)
+        tables.append(_replaced(common, {symbol: tuple(sorted(given)) for symbol, given in states.items()}))
+    return tuple(tables)
+
+
+def _replaced(common: ChargeTable, states: Mapping[str, tuple[int, ...]]) -> ChargeTable:
+    """Return the common table with other states for some elements."""
+    if not states:
+        return common
+    table = _padded(states)
+    width = max(common.charges.shape[1], table.charges.shape[1])
+    charges = np.zeros((N_ELEMENTS, width), dtype=np.int64)
+    charges[:, : common.charges.shape[1]] = common.charges
+    valid = common.valid.copy()
+    for symbol in states:
+        number = atomic_numbers()[symbol]
+        charges[number] = 0
+        charges[number, : table.charges.shape[1]] = table.charges[number]
+        valid[number] = table.valid[number]
+    return ChargeTable(charges, valid)
 
 
 @cache

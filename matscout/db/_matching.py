@@ -1,0 +1,55 @@
+"""pymatgen's StructureMatcher on crystals that are reduced once, not at every comparison."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matscout.db._symmetry import spglib_call
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core.structure import Structure
+
+_log = logging.getLogger(__name__)
+
+_FAILURES = (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError)
+
+
+def primitive_niggli(structure: Structure, symprec: float) -> Structure:
+    """Primitive Niggli cell of bare elements; the cell as it is where spglib finds none.
+
+    Parameters
+    ----------
+    structure
+        An ordered crystal.
+    symprec
+        Tolerance of the search for translations, in Å.
+    """
+    from pymatgen.core.structure import Structure
+
+    numbers = [site.specie.Z for site in structure]
+    lattice, frac = structure.lattice.matrix, structure.frac_coords
+    primitive = spglib_call(
+        "standardize_cell", (lattice, frac, numbers), to_primitive=True, no_idealize=True, symprec=symprec
+    )
+    if primitive is not None:
+        lattice, frac, numbers = primitive
+    niggli = spglib_call("niggli_reduce", lattice, 1e-5)
+    if niggli is not None:
+        lattice, frac = niggli, frac @ lattice @ np.linalg.inv(niggli)
+    return Structure(lattice, numbers, frac, to_unit_cell=True)
+
+
+def fits(matcher: StructureMatcher, first: Structure, second: Structure, *, anonymous: bool = False) -> bool:
+    """Whether two reduced crystals match, whichever comes first; False, logged, where they cannot be compared."""
+    match = matcher.fit_anonymous if anonymous else matcher.fit
+    try:
+        return bool(match(first, second, skip_structure_reduction=True)) or bool(
+            match(second, first, skip_structure_reduction=True)
+        )
+    except _FAILURES as error:
+        _log.warning("cannot compare %s with %s: %s", first.formula, second.formula, error)
+        return False

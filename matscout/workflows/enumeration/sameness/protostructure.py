@@ -1,0 +1,325 @@
+"""Protostructure labels: space group, occupied Wyckoff positions and elements of a crystal, in one text.
+
+`AB3C_cP5_221_a_c_b:Ca-O-Ti` is the prototype label of AFLOW with the elements behind it: stoichiometry, Pearson symbol,
+space group and the Wyckoff letters of each element, elements in alphabetical order. A crystal has one label, whatever
+cell, axes, origin and order of sites it comes in, and its mirror image has the same: of the two groups of an
+enantiomorphic pair the lower number is written.
+
+pymatgen's own labels (`pymatgen.analysis.prototypes`, from aviary) are written in the same order, but differ in four
+things. They name the same monoclinic or triclinic crystal differently in different cells (`_letters` says why), tell
+left from right, count the atoms of rhombohedral crystals in the hexagonal cell (hR30 where AFLOW writes hR10), and put
+the reason of a failure where the label would be.
+
+References
+----------
+Mehl et al., Comput. Mater. Sci. 136, S1 (2017), doi:10.1016/j.commatsci.2017.01.017 (labels of prototypes).
+Goodall et al., Sci. Adv. 8, eabn4117 (2022), doi:10.1126/sciadv.abn4117 (with elements, letters in canonical order).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from matscout.db._elements import symbols
+from matscout.db._formulas import chemical_systems
+from matscout.db._patterns import block_columns, by_pattern
+from matscout.db._symmetry import spglib_call
+from matscout.errors import UserError
+from matscout.workflows.enumeration.sameness._letters import anonymous_letters, canonical_letters, unhanded
+from matscout.workflows.enumeration.sameness._settled import settled_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from pymatgen.core.structure import Structure
+
+    from matscout.db.candidates import CandidateTable
+    from matscout.db.prototypes import Prototype
+
+#: Tolerance of the search for symmetry where one atom has the volume 1, so that a label does not depend on the volume:
+#: 0.01 Å, pymatgen's and Materials Project's choice for relaxed crystals, at 16 Å³/atom. At twice as much the first
+#: prototypes of AFLOW become more symmetric than they are published.
+SYMPREC = 4e-3
+
+#: No two atoms of a crystal are nearer, in Å; those of H2 are 0.74 Å apart.
+_OVERLAP = 0.5
+_SMALLEST_VOLUME = 1e-3  # Å³
+
+#: Last space group number of each crystal family, with its letter in a Pearson symbol.
+_FAMILIES = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
+
+
+class Refused(NamedTuple):
+    """A row that has no label, and why: one sentence."""
+
+    row: int
+    reason: str
+
+
+class Occupation(NamedTuple):
+    """What is occupied in a crystal: space group, Pearson symbol, and positions of each kind of atoms, `1a2c`."""
+
+    space_group: int
+    pearson: str
+    letters: tuple[str, ...]
+
+
+def protostructure_label(structure: Structure, symprec: float = SYMPREC) -> str:
+    """Label of a crystal.
+
+    Parameters
+    ----------
+    structure
+        An ordered crystal; oxidation states and other site properties are not looked at.
+    symprec
+        Tolerance of positions in units of the cube root of the volume per atom, so that 0.004 is about 0.01 Å.
+
+    Raises
+    ------
+    UserError
+        Partial occupancies, overlapping atoms, numbers that are not finite, no symmetry found.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> sites = [[0.5] * 3, [0] * 3, [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+    >>> protostructure_label(Structure(Lattice.cubic(3.9), ["Ca", "Ti", "O", "O", "O"], sites))
+    'AB3C_cP5_221_a_c_b:Ca-O-Ti'
+    """
+    numbers = _atomic_numbers(structure)
+    present, kinds = np.unique(numbers, return_inverse=True)
+    found = _occupation(structure.lattice.matrix, structure.frac_coords, kinds, symprec)
+    if found is None:
+        raise UserError(f"{structure.formula}: no symmetry finder can label it at a tolerance of {symprec:g}")
+    names = [symbols()[number] for number in present.tolist()]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    system = "-".join(names[kind] for kind in order)
+    return f"{_prototype_part(found, np.bincount(kinds).tolist(), order)}:{system}"
+
+
+def protostructure_labels(
+    structures: Iterable[Structure], symprec: float = SYMPREC
+) -> tuple[NDArray[np.str_], list[Refused]]:
+    """Labels of many crystals; one that cannot be labelled does not stop the others.
+
+    Returns
+    -------
+    labels
+        Shape (n,); empty where there is none.
+    refused
+        The rows without a label, with the reason.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> half = Structure(Lattice.cubic(4), [{"Na": 0.5}], [[0, 0, 0]])
+    >>> protostructure_labels([half])[1][0].reason
+    'Na0.5: site 0 is occupied only in part, by Na:0.5; give an ordered cell'
+    """
+    labels: list[str] = []
+    refused: list[Refused] = []
+    for row, structure in enumerate(structures):
+        try:
+            labels.append(protostructure_label(structure, symprec))
+        except UserError as error:
+            labels.append("")
+            refused.append(Refused(row, str(error)))
+    return np.array(labels, dtype=str), refused
+
+
+def prototype_label(label: str) -> str:
+    """Label without elements: the same for all crystals of one prototype, whichever elements they are made of.
+
+    Elements come by growing amount, as pymatgen orders them; those of equal amounts cannot be told apart.
+
+    Examples
+    --------
+    >>> prototype_label("AB3C_cP5_221_a_c_b:Ca-O-Ti"), prototype_label("A3BC_cP5_221_c_b_a:F-K-Mg")
+    ('ABC3_cP5_221_a_b_c', 'ABC3_cP5_221_a_b_c')
+    """
+    stoichiometry, _, rest = label.partition(":")[0].partition("_")
+    pearson, _, rest = rest.partition("_")
+    space_group, *letters = rest.split("_")
+    amounts = [int(amount or 1) for amount in re.findall(r"[A-Z](\d*)", stoichiometry)]
+    if not space_group.isdecimal() or not 1 <= int(space_group) <= 230 or len(letters) != len(amounts):
+        raise UserError(f'"{label}" is no label such as AB3C_cP5_221_a_c_b:Ca-O-Ti')
+    order = sorted(range(len(amounts)), key=amounts.__getitem__)
+    numbered = "_".join(re.sub(r"(?<!\d)([A-Za-z])", r"1\1", letters[kind]) for kind in order)
+    by_size = tuple(amounts[kind] for kind in order)
+    return f"{_stoichiometry(by_size)}_{pearson}_{space_group}_" + anonymous_letters(
+        numbered, int(space_group), by_size
+    )
+
+
+def candidate_labels(table: CandidateTable, symprec: float = SYMPREC) -> NDArray[np.str_]:
+    """Labels of all candidates of a table, without building a crystal.
+
+    Symmetry is looked for once in each prototype and for each set of roles that share an element.
+
+    Returns
+    -------
+    Shape (n,): what `protostructure_label(table.structure(i))` returns.
+
+    Raises
+    ------
+    UserError
+        A prototype has no label.
+
+    Examples
+    --------
+    >>> from matscout.workflows.enumeration import enumerate_candidates
+    >>> table = enumerate_candidates("cubic-perovskite", {"A": ["Ca", "Sr"], "B": ["Ti"], "X": ["O"]})
+    >>> candidate_labels(table).tolist()
+    ['AB3C_cP5_221_a_c_b:Ca-O-Ti', 'A3BC_cP5_221_c_a_b:O-Sr-Ti']
+    """
+    labels, refused = label_candidates(table, symprec)
+    if refused:
+        raise UserError(refused[0].reason)
+    return labels
+
+
+def label_candidates(table: CandidateTable, symprec: float = SYMPREC) -> tuple[NDArray[np.str_], list[Refused]]:
+    """Labels of all candidates of a table, and the rows that have none."""
+    labels = np.full(len(table), "", dtype=object)
+    refused: list[Refused] = []
+    for prototype, rows in table.by_prototype():
+        decoration = table.decoration[rows, : len(prototype.roles)]
+        for pattern, members in by_pattern(decoration):
+            found = _occupation(prototype.lattice, prototype.frac_coords, _merged(prototype, pattern), symprec)
+            if found is None:
+                reason = f"prototype {prototype.name}: no symmetry finder can label its cell"
+                refused += [Refused(row, reason) for row in rows[members].tolist()]
+                continue
+            elements = decoration[members][:, block_columns(pattern)]
+            amounts = np.bincount(pattern, weights=prototype.multiplicity).astype(int).tolist()
+            systems = np.array(chemical_systems(elements), dtype=object)
+            for order, alike in _by_order(elements):
+                start = f"{_prototype_part(found, amounts, order)}:"
+                labels[rows[members[alike]]] = start + systems[alike]
+    return labels.astype(str), sorted(refused)
+
+
+def _merged(prototype: Prototype, pattern: Sequence[int]) -> NDArray[np.intp]:
+    return np.array(pattern)[prototype.role_of_site]
+
+
+def _by_order(elements: NDArray[np.uint8]) -> Iterator[tuple[list[int], NDArray[np.intp]]]:
+    """Give each alphabetical order of columns that occurs among rows of different elements, with its rows."""
+    order = np.argsort(_alphabetical_place()[elements], axis=1)
+    code = order @ (elements.shape[1] ** np.arange(elements.shape[1]))
+    for value in np.unique(code):
+        rows = np.flatnonzero(code == value)
+        yield order[rows[0]].tolist(), rows
+
+
+@cache
+def _alphabetical_place() -> NDArray[np.intp]:
+    return np.argsort(np.argsort(np.array(symbols())))
+
+
+def _atomic_numbers(structure: Structure) -> NDArray[np.int64]:
+    """Atomic numbers of a crystal's sites, once it is seen to be one; shape (n_sites,)."""
+    from pymatgen.core.periodic_table import DummySpecies
+    from pymatgen.core.structure import IStructure
+
+    if not isinstance(structure, IStructure):
+        raise UserError(f"a pymatgen Structure is expected, got a {type(structure).__name__}")
+    if not len(structure):
+        raise UserError("a Structure without atoms has no label")
+    numbers = np.concatenate([structure.lattice.matrix, structure.frac_coords])
+    if not np.isfinite(numbers).all():  # spglib would crash the process
+        raise UserError(f"{structure.formula}: a coordinate or lattice vector is not a finite number")
+    if structure.volume < _SMALLEST_VOLUME:
+        raise UserError(f"{structure.formula}: the cell has no volume")
+    if not structure.is_ordered:
+        site = next(i for i, site in enumerate(structure) if not site.is_ordered)
+        raise UserError(
+            f"{structure.formula}: site {site} is occupied only in part, by {structure[site].species_string}; "
+            "give an ordered cell"
+        )
+    strange = next((site.specie for site in structure if isinstance(site.specie, DummySpecies)), None)
+    if strange is not None:
+        raise UserError(f"{structure.formula}: {strange} is no element")
+    centres, neighbours, _, distances = structure.get_neighbor_list(_OVERLAP)
+    if len(distances):
+        first, second = sorted((int(centres[0]), int(neighbours[0])))
+        raise UserError(f"{structure.formula}: sites {first} and {second} overlap, {distances[0]:.2f} Å apart")
+    return np.array([site.specie.Z for site in structure])
+
+
+def _occupation(
+    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], kinds: NDArray[np.intp], symprec: float
+) -> Occupation | None:
+    """Find the space group and the positions of each kind; None where there is no answer."""
+    scaled = lattice * (len(kinds) / abs(np.linalg.det(lattice))) ** (1 / 3)
+    settled = settled_cell(scaled, frac_coords, kinds)
+    if settled is None:
+        return None
+    kinds = settled[2]
+    dataset = spglib_call("get_symmetry_dataset", (*settled[:2], kinds + 1), symprec=symprec)
+    if dataset is None:
+        return None
+    n_conventional = len(dataset.std_types)
+    letters = _positions(dataset.number, dataset.wyckoffs, kinds, n_conventional / len(kinds))
+    if letters is None:
+        return None
+    number = unhanded(int(dataset.number))
+    return Occupation(number, _pearson(number, dataset.international, n_conventional), letters)
+
+
+def _positions(
+    space_group: int, letters: Sequence[str], kinds: NDArray[np.intp], cells: float
+) -> tuple[str, ...] | None:
+    """Letters of each kind with how often they are occupied; None where they do not add up.
+
+    Parameters
+    ----------
+    cells
+        Sites of the conventional cell for each of the cell given.
+    """
+    multiplicities = _multiplicities(space_group)
+    of_site = np.array(letters)
+    written = []
+    for kind in range(int(kinds.max()) + 1):
+        present, sites = np.unique(of_site[kinds == kind], return_counts=True)
+        times = [n * cells / multiplicities[letter] for letter, n in zip(present.tolist(), sites.tolist(), strict=True)]
+        if any(abs(number - round(number)) > 1e-6 or number < 0.5 for number in times):
+            return None
+        written.append("".join(f"{round(n)}{letter}" for letter, n in zip(present.tolist(), times, strict=True)))
+    return tuple(written)
+
+
+def _multiplicities(space_group: int) -> dict[str, int]:
+    from pymatgen.analysis.prototypes import WYCKOFF_MULTIPLICITY_DICT
+
+    found: dict[str, int] = WYCKOFF_MULTIPLICITY_DICT[str(space_group)]
+    return found
+
+
+def _pearson(space_group: int, symbol: str, n_conventional: int) -> str:
+    """Pearson symbol as AFLOW writes it: A-, B- and C-centred as C, rhombohedral by its primitive cell."""
+    family = next(letter for last, letter in _FAMILIES if space_group <= last)
+    centring = "C" if symbol[0] in "AB" else symbol[0]
+    return f"{family}{centring}{n_conventional // 3 if centring == 'R' else n_conventional}"
+
+
+def _prototype_part(found: Occupation, amounts: Sequence[int], order: Sequence[int]) -> str:
+    """Label without elements, the kinds of atoms in the order given."""
+    letters = canonical_letters("_".join(found.letters[kind] for kind in order), found.space_group)
+    divisor = int(np.gcd.reduce(amounts))
+    stoichiometry = _stoichiometry(tuple(amounts[kind] // divisor for kind in order))
+    return f"{stoichiometry}_{found.pearson}_{found.space_group}_{letters}"
+
+
+@lru_cache(maxsize=1024)
+def _stoichiometry(amounts: tuple[int, ...]) -> str:
+    if len(amounts) > len(ascii_uppercase):
+        raise UserError(f"{len(amounts)} elements in one crystal: a label has letters for {len(ascii_uppercase)}")
+    written = zip(ascii_uppercase, amounts, strict=False)
+    return "".join(letter if amount == 1 else f"{letter}{amount}" for letter, amount in written)
