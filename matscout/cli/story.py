@@ -148,9 +148,7 @@ def _selection(selection: Selection | None, candidate_id: str) -> dict[str, Any]
 
 
 def _lines(story: dict[str, Any]) -> list[str]:
-    columns = "".join(
-        f", {name.replace('_', ' ')} {_said(value)}" for name, value in story["columns"].items() if value
-    )
+    columns = "".join(f", {name.replace('_', ' ')} {_said(value)}" for name, value in story["columns"].items() if value)
     lines = [
         f"{story['formula']}   candidate {story['candidate_id']} of campaign {story['campaign']}",
         f"prototype    {story['decoration']} ({story['prototype_label']}; {story['prototype_source']})",

@@ -44,9 +44,7 @@ class Twins:
         group[[row.row for row in refused]] = group.max() + 1 + np.arange(len(refused))
         return group
 
-    def first_new(
-        self, order: Iterable[int], size: int, calculated: Sequence[int]
-    ) -> tuple[list[int], dict[int, int]]:
+    def first_new(self, order: Iterable[int], size: int, calculated: Sequence[int]) -> tuple[list[int], dict[int, int]]:
         """Take rows in order, and pass over those that are the same crystal as one taken or calculated before.
 
         Parameters

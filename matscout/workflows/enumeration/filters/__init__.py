@@ -7,7 +7,7 @@ table's columns are arrays. With a `FilterResult` it can also add columns and sa
 Examples
 --------
 >>> import numpy as np
->>> from matscout.workflows.enumeration import enumerate_candidates
+>>> from matscout.workflows.enumeration import FilterResult, enumerate_candidates, named_filter
 >>> @named_filter("two-thirds-anions")
 ... def many_anions(table):
 ...     is_anion = np.isin(table.decoration, [8, 9, 17])  # O, F, Cl

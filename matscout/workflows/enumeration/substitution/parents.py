@@ -60,6 +60,9 @@ class KnownCrystal(NamedTuple):
     ions: tuple[int, ...]
     structure: Structure
 
+    def __repr__(self) -> str:
+        return f"KnownCrystal({self.name!r}, {self.formula!r}, {len(self.structure)} sites)"
+
 
 class _Collection(Protocol):
     def find(self, query: dict[str, Any], projection: dict[str, int]) -> Iterable[dict[str, Any]]: ...

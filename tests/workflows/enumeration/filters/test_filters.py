@@ -6,15 +6,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matscout.db.candidates import CandidateTable, FilterCount
+from matscout.db.candidates import CandidateTable, FilterCount, merge_filter_counts
 from matscout.errors import UserError
-from matscout.workflows.enumeration import get_prototype, make_filter, rules
+from matscout.workflows.enumeration import get_prototype, make_filter
 from matscout.workflows.enumeration.filters import (
     FilterResult,
     apply_filters,
     filter_names,
-    merge_filter_counts,
     named_filter,
+    rules,
 )
 
 #: One of each, with options as a campaign file gives them.

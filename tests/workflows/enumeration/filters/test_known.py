@@ -11,7 +11,8 @@ from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 
 from matscout.errors import UserError
-from matscout.workflows.enumeration import enumerate_candidates, known, make_filter
+from matscout.workflows.enumeration import enumerate_candidates, make_filter
+from matscout.workflows.enumeration.filters import known
 from matscout.workflows.enumeration.filters.known import KnownCompounds
 from matscout.workflows.stability.entries import read_entries
 

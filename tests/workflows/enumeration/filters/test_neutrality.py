@@ -11,10 +11,10 @@ from pymatgen.core import Composition, Element
 from matscout.errors import UserError
 from matscout.workflows.enumeration import (
     ChargeNeutrality,
-    assignments,
     common_oxidation_states,
     enumerate_candidates,
 )
+from matscout.workflows.enumeration.filters import assignments
 from matscout.workflows.enumeration.filters.assignments import neutral_assignments
 from matscout.workflows.enumeration.filters.neutrality import can_be_neutral, most_frequent_assignment
 from matscout.workflows.enumeration.filters.oxidation import MISSING_COMMON_STATES, charge_table
