@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 
 from matscout.db.prototypes import Prototype
 from matscout.workflows.enumeration import get_prototype, prototype_library
-from matscout.workflows.enumeration.families import build_family
+from matscout.workflows.enumeration.prototypes.families import build_family
 
 PLACEHOLDERS = ["Li", "Ag", "Te", "Br", "Hf"]
 EXACT = {"ltol": 2e-3, "stol": 2e-3, "angle_tol": 0.05, "primitive_cell": True, "scale": True}

@@ -41,20 +41,23 @@ if TYPE_CHECKING:
         octahedral_factor,
         tolerance_factor,
     )
-    from matscout.workflows.enumeration.from_structures import prototype_from_structure, read_prototype, read_prototypes
-    from matscout.workflows.enumeration.library import (
-        common_names,
-        find_prototypes,
-        get_prototype,
-        prototype_library,
-        select_prototypes,
-    )
     from matscout.workflows.enumeration.ordering import (
         Mixture,
         mixed_structures,
         ordered_prototypes,
         ordered_structures,
         parse_mixture,
+    )
+    from matscout.workflows.enumeration.prototypes import (
+        common_names,
+        find_prototypes,
+        get_prototype,
+        prototype_from_structure,
+        prototype_library,
+        read_prototype,
+        read_prototypes,
+        read_structures,
+        select_prototypes,
     )
     from matscout.workflows.enumeration.sameness import (
         candidate_labels,
@@ -67,7 +70,6 @@ if TYPE_CHECKING:
         prototype_label,
         split_groups,
     )
-    from matscout.workflows.enumeration.structure_files import read_structures
     from matscout.workflows.enumeration.substitution import known_crystals, structures_in, substitute
     from matscout.workflows.enumeration.volume import predict_volumes
 
@@ -155,9 +157,18 @@ _HOMES = {
         "octahedral_factor",
         "tolerance_factor",
     ),
-    "from_structures": ("prototype_from_structure", "read_prototype", "read_prototypes"),
-    "library": ("common_names", "find_prototypes", "get_prototype", "prototype_library", "select_prototypes"),
     "ordering": ("Mixture", "mixed_structures", "ordered_prototypes", "ordered_structures", "parse_mixture"),
+    "prototypes": (
+        "common_names",
+        "find_prototypes",
+        "get_prototype",
+        "prototype_from_structure",
+        "prototype_library",
+        "read_prototype",
+        "read_prototypes",
+        "read_structures",
+        "select_prototypes",
+    ),
     "sameness": (
         "candidate_labels",
         "find_duplicates",
@@ -169,7 +180,6 @@ _HOMES = {
         "prototype_label",
         "split_groups",
     ),
-    "structure_files": ("read_structures",),
     "substitution": ("known_crystals", "structures_in", "substitute"),
     "volume": ("predict_volumes",),
 }

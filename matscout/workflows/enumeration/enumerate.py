@@ -14,8 +14,8 @@ from matscout.workflows.enumeration.choices import choices_by_role
 from matscout.workflows.enumeration.counting import count_decorations
 from matscout.workflows.enumeration.decorate import Decorations, Slot
 from matscout.workflows.enumeration.filters import apply_filters, nothing_left
-from matscout.workflows.enumeration.library import select_prototypes
 from matscout.workflows.enumeration.ordering.ordered_cells import ordered_prototypes
+from matscout.workflows.enumeration.prototypes.library import select_prototypes
 from matscout.workflows.enumeration.volume import predict_volumes
 
 if TYPE_CHECKING:

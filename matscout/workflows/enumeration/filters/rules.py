@@ -87,8 +87,9 @@ def apply_filters(table: CandidateTable, filters: Iterable[Filter], *, may_be_em
     filters
         Functions of the table that return a `FilterResult`, or just a mask of what stays.
     may_be_empty
-        Whether a table without rows may come back, as for one chunk of many; see `matscout.db.candidates.merge_filter_counts`. The filters
-        behind the one that removed the last row still run, so that every chunk has as many counts.
+        Whether a table without rows may come back, as for one chunk of many; see
+        `matscout.db.candidates.merge_filter_counts`. The filters behind the one that removed the last row still run, so
+        that every chunk has as many counts.
 
     Returns
     -------

@@ -15,8 +15,13 @@ from matscout.db._elements import electronegativities, symbols
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
 from matscout.workflows.enumeration.filters.oxidation import common_oxidation_states
-from matscout.workflows.enumeration.from_structures import atomic_numbers_of, canonical_of, formula_order
-from matscout.workflows.enumeration.structure_files import PARSER_ERRORS, NamedStructure, Refused, read_structures
+from matscout.workflows.enumeration.prototypes.from_structures import atomic_numbers_of, canonical_of, formula_order
+from matscout.workflows.enumeration.prototypes.structure_files import (
+    PARSER_ERRORS,
+    NamedStructure,
+    Refused,
+    read_structures,
+)
 from matscout.workflows.enumeration.substitution.ion_substitution import ion_name, ion_table
 
 if TYPE_CHECKING:

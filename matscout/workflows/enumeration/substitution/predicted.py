@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matscout.db.prototypes import Prototype
-    from matscout.workflows.enumeration.structure_files import Refused
+    from matscout.workflows.enumeration.prototypes.structure_files import Refused
     from matscout.workflows.enumeration.substitution.ion_substitution import Given
 
 #: Thresholds at which the largest probability is looked for when none is above the user's.

@@ -18,8 +18,9 @@ from pymatgen.analysis.prototypes import (
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from matscout.db._symmetry import spglib_call
-from matscout.workflows.enumeration import families, get_prototype, prototype_library
-from matscout.workflows.enumeration.families import build_family, read_data
+from matscout.workflows.enumeration import get_prototype, prototype_library
+from matscout.workflows.enumeration.prototypes import families
+from matscout.workflows.enumeration.prototypes.families import build_family, read_data
 
 FAMILIES = read_data()["family"]
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=[family["name"] for family in FAMILIES])

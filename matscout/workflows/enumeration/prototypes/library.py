@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError, nearest
-from matscout.workflows.enumeration.families import build_family, read_aflow, read_data
+from matscout.workflows.enumeration.prototypes.families import build_family, read_aflow, read_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

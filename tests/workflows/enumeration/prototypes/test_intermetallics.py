@@ -109,7 +109,7 @@ def distances(name):
 
 
 def test_every_family_of_the_two_files_has_its_example():
-    folder = files("matscout.workflows.enumeration").joinpath("families")
+    folder = files("matscout.workflows.enumeration.prototypes").joinpath("data")
     read = [tomllib.loads(folder.joinpath(f"{kind}.toml").read_text()) for kind in ("intermetallics", "chalcogenides")]
     assert [document["name"] for data in read for document in data["family"]] == list(EXAMPLES)
 

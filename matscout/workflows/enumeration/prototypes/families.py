@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matscout.db.prototypes import Prototype
-from matscout.workflows.enumeration import _wyckoff
+from matscout.workflows.enumeration.prototypes import _wyckoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 #: Where the package's data files lie.
-FAMILIES = Path(__file__).with_name("families")
+FAMILIES = Path(__file__).with_name("data")
 
 
 def read_data(folder: Path = FAMILIES) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pymatgen.core.lattice import Lattice
 from pymatgen.symmetry.groups import SpaceGroup
 
-from matscout.workflows.enumeration import _wyckoff
-from matscout.workflows.enumeration._wyckoff import lattice, orbit, position, setting
+from matscout.workflows.enumeration.prototypes import _wyckoff
+from matscout.workflows.enumeration.prototypes._wyckoff import lattice, orbit, position, setting
 
 FREE = {"x": 0.13, "y": 0.27, "z": 0.41}
 

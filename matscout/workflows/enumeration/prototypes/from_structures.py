@@ -9,8 +9,8 @@ import numpy as np
 
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError, nearest
-from matscout.workflows.enumeration._canonical import CanonicalCell, canonical_cell
-from matscout.workflows.enumeration.structure_files import NamedStructure, Refused, read_structures
+from matscout.workflows.enumeration.prototypes._canonical import CanonicalCell, canonical_cell
+from matscout.workflows.enumeration.prototypes.structure_files import NamedStructure, Refused, read_structures
 
 if TYPE_CHECKING:
     import os
