@@ -169,10 +169,9 @@ def look_ahead(
     everything = space.compositions(np.arange(len(space.table)))
     baseline = _baseline(spec, references, everything)
     rows = np.array([space.rows[i] for i in ids])
-    systems = space.table.chemical_systems
     surrogate = make_surrogate(spec.surrogate.name, seed=spec.seed, **spec.surrogate.options)
     features = space.features.values
-    surrogate.fit(features[rows], np.array(energies) - baseline[rows], groups=[systems[row] for row in rows])
+    surrogate.fit(features[rows], np.array(energies) - baseline[rows], groups=_held_out_together(space, rows))
     prediction = surrogate.predict(features)
     hull = present_hull(space, references, results)
     hull_energy = hull.hull_energy(everything)
@@ -192,6 +191,18 @@ def look_ahead(
         },
         hull_version=hull.version,
     )
+
+
+def _held_out_together(space: Space, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Group the rows that cross-validation must not part: by chemical system, or by composition where there is one.
+
+    Either way what may relax into one crystal is never both trained on and tested.
+    """
+    from matscout.workflows.enumeration import split_groups
+
+    trained = space.table.take(rows)
+    groups = split_groups(trained, by="chemical-system")
+    return groups if groups.any() else split_groups(trained, by="composition")
 
 
 def _baseline(

@@ -163,15 +163,17 @@ class Decorations:
         self, decoration: NDArray[np.uint8], numbers: NDArray[np.int64], earlier: Sequence[Decorations]
     ) -> NDArray[np.bool_]:
         """Whether no smaller number and no earlier prototype makes the same candidate, shape (n,)."""
-        new = np.ones(len(decoration), dtype=bool)
-        for pattern, rows in by_pattern(decoration):
+        new = np.zeros(len(decoration), dtype=bool)
+        for pattern, of_pattern in by_pattern(decoration):
             columns = block_columns(pattern)
+            rows = of_pattern  # those that are new so far: each order looked at leaves fewer
             for labels in self.prototype.equivalents(pattern)[1:]:
                 other = self._numbers(decoration[rows][:, columns[list(labels)]])
-                new[rows] &= (other < 0) | (other >= numbers[rows])
+                rows = rows[(other < 0) | (other >= numbers[rows])]
             for others in earlier:
                 for labels in self.images_in(pattern, others):
-                    new[rows] &= ~others.hold(decoration[rows][:, columns[list(labels)]])
+                    rows = rows[~others.hold(decoration[rows][:, columns[list(labels)]])]
+            new[rows] = True
         return new
 
     def images_in(self, pattern: Pattern, others: Decorations) -> tuple[Labels, ...]:
