@@ -13,6 +13,7 @@ import pytest
 from pymatgen.core import Structure
 
 from matscout.cli import main
+from matscout.workflows.enumeration import get_prototype
 
 COMMAND = [sys.executable, "-m", "matscout"]
 
@@ -164,6 +165,35 @@ def test_prototypes_and_protocols_are_listed():
     names = {row["name"] for row in json.loads(matscout("protocols", "--json", cwd="/").stdout)}
     assert {"chgnet-relax", "chgnet-static"} <= names
     assert "no prototype matches" in matscout("prototypes", "--search", "zzz", cwd="/").stdout
+
+
+def test_prototypes_are_found_by_space_group_and_number_of_roles():
+    found = json.loads(matscout("prototypes", "--space-group", "225", "--roles", "4", "--json", cwd="/").stdout)
+    assert {row["space_group"] for row in found} == {225}
+    assert "elpasolite" in {row["name"] for row in found}
+    empty = matscout("prototypes", "--space-group", "3", "--roles", "5", cwd="/")
+    assert empty.stdout == "no prototype has the space group 3 and has 5 roles\n"
+
+
+def test_one_prototype_is_shown_in_full(tmp_path, refused):
+    shown = matscout("prototypes", "elpasolite", cwd="/").stdout
+    assert "225 Fm-3m" in shown
+    assert "the same crystal with its roles in the order A B' B X" in shown
+    get_prototype("rutile").structure(["Ti", "O"], 10.5).to(filename=str(tmp_path / "mine.cif"))
+    own = json.loads(matscout("prototypes", "mine.cif", "--json", cwd=tmp_path).stdout)
+    assert (own["roles"], own["space_group"], own["wyckoff_positions"]) == (["Ti", "O"], 136, [["2a"], ["4f"]])
+    assert 'unknown prototype "elpasolit". Nearest: elpasolite.' in refused("prototypes", "elpasolit", cwd=tmp_path)
+    assert "no file yours.cif here" in refused("prototypes", "yours.cif", cwd=tmp_path)
+
+
+def test_validate_counts_each_prototype_before_anything_is_built(tmp_path, tiny_text):
+    path = tmp_path / "two.yaml"
+    path.write_text(tiny_text.replace("[cubic-perovskite]", "[cubic-perovskite, tetragonal-perovskite]"))
+    answer = matscout("validate", cwd=tmp_path)
+    assert "48 decorations of cubic-perovskite, tetragonal-perovskite" in answer.stdout, answer.stderr
+    assert "cubic-perovskite 24, tetragonal-perovskite 24" in answer.stdout
+    counts = json.loads(matscout("validate", "--json", cwd=tmp_path).stdout)["decorations"]
+    assert counts == {"cubic-perovskite": 24, "tetragonal-perovskite": 24}
 
 
 def test_help_answers_at_once():

@@ -57,7 +57,8 @@ def rock_salt(**changes):
         ("half-heusler", {(0, 2, 1)}),  # MgAgAs: Mg and As; Ag lies between
         ("chalcopyrite", {(1, 0, 2)}),  # the cations, at x(S) = 1/4
         ("cubic-perovskite", set()),
-        ("ilmenite", set()),
+        ("ilmenite", {(1, 0, 2)}),  # at ideal places, as in corundum
+        ("lithium-niobate", {(1, 0, 2)}),
         ("nickel-arsenide", set()),
         ("rutile", set()),
         ("spinel", set()),

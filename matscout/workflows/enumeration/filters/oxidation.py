@@ -19,15 +19,24 @@ if TYPE_CHECKING:
 #: Common states that pymatgen's table (after Greenwood and Earnshaw) lacks, each with a compound that has it: leaving
 #: them out would call well-known compounds impossible.
 MISSING_COMMON_STATES: dict[str, tuple[int, ...]] = {
-    "Ti": (3,),  # Ti2O3, LaTiO3
-    "V": (3, 4),  # V2O3, VO2
+    "Ti": (2, 3),  # TiO, TiCl2; Ti2O3, LaTiO3
+    "V": (2, 3, 4),  # VO, VCl2; V2O3; VO2
+    "Cr": (2, 4),  # CrF2; CrO2, SrCrO3
     "Mn": (3,),  # Mn2O3, LaMnO3
-    "Ni": (3,),  # LaNiO3
-    "Cu": (1,),  # Cu2O, CuCl
+    "Fe": (4,),  # SrFeO3, CaFeO3
+    "Co": (4,),  # SrCoO3
+    "Ni": (3, 4),  # LaNiO3; BaNiO3
+    "Cu": (1, 3),  # Cu2O, CuCl; LaCuO3
     "Nb": (4,),  # NbO2
+    "Ru": (5,),  # Ba2YRuO6
+    "Rh": (4,),  # RhO2, SrRhO3
+    "Pr": (4,),  # PrO2, BaPrO3
     "Sm": (2,),  # SmF2
+    "Tb": (4,),  # BaTbO3
     "Yb": (2,),  # YbO, CsYbI3
     "Re": (6,),  # ReO3
+    "Os": (5, 7),  # Ba2YOsO6; Ba2NaOsO6
+    "Ir": (5,),  # Ba2YIrO6
     "Au": (1,),  # AuCl
     "In": (1,),  # InCl
     "Bi": (5,),  # NaBiO3
@@ -61,7 +70,7 @@ def common_oxidation_states(symbol: str) -> tuple[int, ...]:
     Examples
     --------
     >>> common_oxidation_states("Cu")
-    (1, 2)
+    (1, 2, 3)
     """
     return _states(symbol, "common")
 

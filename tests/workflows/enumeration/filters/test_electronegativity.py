@@ -7,7 +7,7 @@ import pytest
 
 from matscout.db._elements import electronegativities, symbols
 from matscout.errors import UserError
-from matscout.workflows.enumeration import enumerate_candidates, get_prototype
+from matscout.workflows.enumeration import common_oxidation_states, enumerate_candidates, get_prototype
 from matscout.workflows.enumeration.filters.electronegativity import ElectronegativityOrder
 from matscout.workflows.enumeration.filters.oxidation import charge_table
 
@@ -68,10 +68,13 @@ def test_the_order_is_that_of_a_loop_with_the_rule_of_smact(prototype, options, 
 def test_the_counts_are_those_of_smact_itself():
     # smact 4.0.2, smact.screening.pauling_test over all neutral choices of the same states and electronegativities
     numbers = [1, 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 20, 22, 26, 29, 30, 34, 38, 50, 53, 56, 82]
-    table = enumerate_candidates("cubic-perovskite", [symbols()[number] for number in numbers])
+    pool = [symbols()[number] for number in numbers]
+    states = {symbol: common_oxidation_states(symbol) for symbol in pool}
+    states |= {"Ti": (3, 4), "Fe": (2, 3), "Cu": (1, 2)}  # as they were given to smact
+    table = enumerate_candidates("cubic-perovskite", pool)
     assert len(table) == 26 * 25 * 24
-    assert np.count_nonzero(ElectronegativityOrder()(table).keep) == 1942
-    assert np.count_nonzero(ElectronegativityOrder(threshold=0.3)(table).keep) == 2252
+    assert np.count_nonzero(ElectronegativityOrder(oxidation_states=states)(table).keep) == 1942
+    assert np.count_nonzero(ElectronegativityOrder(threshold=0.3, oxidation_states=states)(table).keep) == 2252
 
 
 def test_known_compounds_are_in_order(table_of):
