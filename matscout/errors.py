@@ -17,6 +17,10 @@ class UserError(ValueError):
     """A mistake that the user can put right: the message says what was wrong, where, and what to do."""
 
 
+class MissingFileError(UserError):
+    """A file that a campaign names is not there: what its store holds can still be read."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word most like `word`, or None when none resembles it.
 

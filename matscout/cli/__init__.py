@@ -37,7 +37,18 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+def printable(text: str) -> str:
+    r"""Write control characters out: what a user or a file wrote must not steer the terminal.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
+
+
 def fail(message: str) -> NoReturn:
     """Print an error to standard error and end with the exit code of a user's mistake."""
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {printable(message)}\n")
     sys.exit(EXIT_USER_ERROR)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matscout.errors import UserError
+import yaml
+
+from matscout.cli import printable
+from matscout.errors import MissingFileError, UserError
 from matscout.settings import get_settings
 
 if TYPE_CHECKING:
@@ -91,16 +95,27 @@ def open_for_reading(file: Path | None, store: str | None) -> Iterator[tuple[Sto
     from matscout.db import connect
     from matscout.workflows.campaign.files import read_spec
 
-    campaign = None
+    campaign, name = None, None
     if file is not None or len(_campaign_files()) == 1:
         path = find_campaign_file(file)
-        campaign = (path, read_spec(path))
+        try:
+            campaign = (path, read_spec(path))
+        except MissingFileError as error:
+            name = _name_in(path)
+            sys.stderr.write(f"{printable(str(error))}; shown is what the store holds of campaign {name}\n")
     with connect(store_uri(store, campaign), read_only=True, must_exist=True) as opened:
         if campaign is not None:
             yield opened, campaign[1].id
             return
-        ids = [document["_id"] for document in opened.collection("campaigns").find({}, {"_id": 1}).limit(2)]
+        named = {"_id": {"$regex": f"^{re.escape(name)}-[0-9a-f]{{8}}$"}} if name else {}
+        ids = [document["_id"] for document in opened.collection("campaigns").find(named, {"_id": 1}).limit(2)]
         yield opened, ids[0] if len(ids) == 1 else None
+
+
+def _name_in(path: Path) -> str:
+    """Name of a campaign, from a file that is a campaign's but for a file that it names."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return str(content["name"])
 
 
 def the_campaign(store: Store, campaign_id: str | None) -> dict[str, Any]:

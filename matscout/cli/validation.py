@@ -37,7 +37,6 @@ def validate(file: Path | None, references: Path | None, store: str | None, *, a
     from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries
 
     path, spec = load_campaign(file, references)
-    counts = spec.space.candidate_space().counts
     space = enumerate_space(spec)
     plan = plan_references(spec, space.table, read_reference_entries(spec))
     timing = _measured(store_uri(store, (path, spec)), spec, plan.requests)
@@ -48,7 +47,7 @@ def validate(file: Path | None, references: Path | None, store: str | None, *, a
     workers = get_settings().workers
     content: dict[str, Any] = {
         "campaign": spec.id,
-        "decorations": counts,
+        "decorations": dict(space.counts),
         "filters": [
             {"name": f.name, "before": f.before, "removed": f.removed, "unknown": f.unknown}
             for f in space.table.filter_counts
@@ -73,7 +72,7 @@ def _print(spec: CampaignSpec, content: dict[str, Any], plan: ReferencePlan) -> 
     echo(f"space        {total:,} decorations of {', '.join(spec.space.prototype_names)}")
     _print_counts(content["decorations"])
     for one in content["filters"]:
-        unknown = f", {one['unknown']} unknown and kept" if one["unknown"] else ""
+        unknown = f", cannot judge {one['unknown']}" if one["unknown"] else ""
         echo(f"             {one['name']} removes {one['removed']}{unknown}")
     echo(f"             {content['n_candidates']} candidates")
     share = min(1.0, spec.budget.calculations / content["n_candidates"])
@@ -93,11 +92,13 @@ def _print_counts(counts: dict[str, int]) -> None:
     """Print how many decorations each prototype has, the most first, where there are several."""
     if len(counts) < 2:
         return
-    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
-    listed = ", ".join(f"{name} {count:,}" for name, count in ordered[:_PROTOTYPES_SHOWN] if count)
-    rest = len(ordered) - _PROTOTYPES_SHOWN
+    ordered = sorted((pair for pair in counts.items() if pair[1]), key=lambda pair: -pair[1])
+    listed = ", ".join(f"{name} {count:,}" for name, count in ordered[:_PROTOTYPES_SHOWN])
+    rest, without = len(ordered) - _PROTOTYPES_SHOWN, len(counts) - len(ordered)
     more = f" and {rest} more (all with --json)" if rest > 0 else ""
-    echo(fill(listed + more, width=100, initial_indent=" " * 13, subsequent_indent=" " * 13))
+    none = f"; {without} give none, or only crystals that stand under another name" if without else ""
+    text = fill(listed + more + none, 100, initial_indent=" " * 13, subsequent_indent=" " * 13, break_on_hyphens=False)
+    echo(text)
 
 
 class _Timing:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FAILURES = (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError)
+#: What StructureMatcher was seen to raise on crystals that it cannot treat.
+MATCHER_ERRORS = (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError)
 
 
 def primitive_niggli(structure: Structure, symprec: float) -> Structure:
@@ -43,13 +44,28 @@ def primitive_niggli(structure: Structure, symprec: float) -> Structure:
     return Structure(lattice, numbers, frac, to_unit_cell=True)
 
 
-def fits(matcher: StructureMatcher, first: Structure, second: Structure, *, anonymous: bool = False) -> bool:
-    """Whether two reduced crystals match, whichever comes first; False, logged, where they cannot be compared."""
+def fits(
+    matcher: StructureMatcher, first: Structure, second: Structure, *, either_way: bool = True, anonymous: bool = False
+) -> bool:
+    """Whether two reduced crystals match; False, logged, where they cannot be compared.
+
+    Parameters
+    ----------
+    matcher
+        With its tolerances.
+    first, second
+        Reduced crystals.
+    either_way
+        Also with the second laid on the first: near a tolerance StructureMatcher's answer depends on which comes first.
+        Crystals that differ take twice as long then.
+    anonymous
+        Whether every assignment of elements is tried.
+    """
     match = matcher.fit_anonymous if anonymous else matcher.fit
     try:
-        return bool(match(first, second, skip_structure_reduction=True)) or bool(
-            match(second, first, skip_structure_reduction=True)
+        return bool(match(first, second, skip_structure_reduction=True)) or (
+            either_way and bool(match(second, first, skip_structure_reduction=True))
         )
-    except _FAILURES as error:
+    except MATCHER_ERRORS as error:
         _log.warning("cannot compare %s with %s: %s", first.formula, second.formula, error)
         return False

@@ -44,6 +44,11 @@ class Protocol:
     seconds_per_site: float = 0.05
 
     @property
+    def relaxes(self) -> bool:
+        """Whether positions or cell change, so that like crystals may end as the same one."""
+        return self.settings.get("relax") != "nothing"
+
+    @property
     def id(self) -> str:
         """Content hash of name, version, code, functional and all settings: 16 hexadecimal characters."""
         return content_hash(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_ori
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from matscout.errors import UserError, nearest
+from matscout.errors import MissingFileError, UserError, nearest
 from matscout.settings import get_settings
 from matscout.workflows.campaign.spec import CampaignSpec
 
@@ -54,7 +54,10 @@ def read_spec(path: Path) -> CampaignSpec:
     try:
         return CampaignSpec.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
-        raise UserError(_describe(path, node, _worst(error.errors()))) from None
+        worst = _worst(error.errors())
+        cause = worst.get("ctx", {}).get("error")
+        kind = MissingFileError if isinstance(cause, MissingFileError) else UserError
+        raise kind(_describe(path, node, worst)) from None
 
 
 def with_reference_file(spec: CampaignSpec, folder: Path) -> CampaignSpec:
@@ -168,6 +171,12 @@ def _expected(error: ErrorDetails) -> str:
     """Say what a value should have been."""
     if error["type"] == "string_pattern_mismatch":
         return "letters, digits, dots, dashes and underscores only"
+    if error["type"] == "too_short":
+        return "name at least one"
+    if error["type"] in {"tuple_type", "list_type"}:
+        return "it must be a list, such as [...]"
+    if error["type"] == "dict_type":
+        return "it must be a mapping, such as {option: value}"
     if error["type"] in {"model_type", "model_attributes_type"}:
         return "it must be a mapping, such as {name: ...}"
     return error["msg"][0].lower() + error["msg"][1:]
@@ -175,7 +184,8 @@ def _expected(error: ErrorDetails) -> str:
 
 def _insert_place(message: str, place: str) -> str:
     """Say where after the first sentence: 'unknown element "Xx" in space.elements.A[0]. Nearest: ...'."""
-    head, separator, tail = message.partition(". ")
+    head, separator, tail = message.removesuffix(".").partition(". ")
+    tail += "." if message.endswith(".") and tail else ""
     if not head.startswith("unknown"):
         return f"{place}: {message}"
     return message if head.startswith(f"unknown {place} ") else f"{head} in {place}{separator}{tail}"

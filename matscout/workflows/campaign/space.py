@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from matscout.db.prototypes import Prototype
-from matscout.errors import UserError
+from matscout.errors import MissingFileError, UserError, nearest
 from matscout.workflows.campaign.parts import Part, unknown_name
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ def _choice(value: Any) -> Any:
 def _prototype(name: str) -> str:
     from matscout.workflows.enumeration import select_prototypes
 
-    select_prototypes([name])
+    try:
+        select_prototypes([name])
+    except UserError as error:
+        if Path(name).suffix or "/" in name:
+            raise UserError(f"{error} A crystal of your own is written so: {{file: {name}}}.") from None
+        raise
     return name
 
 
@@ -38,24 +44,20 @@ class FilterSpec(Part):
 
     name: str = Field(description="charge-neutrality, bartel-tau, exclude-elements and more, see docs/enumeration.md")
     options: dict[str, Any] = Field(default_factory=dict, description="Its options, such as minimum and maximum")
+    content: str | None = Field(default=None, description="Hash of the file that it names; found when it is read")
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, dict) and "name" not in value and len(value) == 1:
-            name, options = next(iter(value.items()))
-            return {"name": name, "options": options or {}}
-        return value
-
-    @model_validator(mode="after")
-    def _finds_its_file(self, info: ValidationInfo) -> FilterSpec:
-        folder = (info.context or {}).get("folder")
-        file = self.options.get("file")
-        if folder is not None and isinstance(file, str):
-            self.options["file"] = str((Path(folder) / file).absolute())
-        return self
+    def _reads_its_file(cls, value: Any, info: ValidationInfo) -> Any:
+        value = _long_form(value)
+        options = value.get("options") if isinstance(value, dict) else None
+        if not isinstance(options, dict) or not isinstance(options.get("file"), str):
+            return value
+        path = _found(Path((info.context or {}).get("folder", ".")) / options["file"])
+        content = sha256(path.read_bytes()).hexdigest()[:16]
+        if (value.get("content") or content) != content:
+            raise UserError(f"the file {path} has changed since the campaign began: that is another campaign")
+        return value | {"options": options | {"file": str(path.absolute())}, "content": content}
 
     @model_validator(mode="after")
     def _exists(self) -> FilterSpec:
@@ -63,6 +65,26 @@ class FilterSpec(Part):
 
         make_filter(self.name, **self.options)
         return self
+
+
+def _long_form(value: Any) -> Any:
+    """Write a filter with the keys name and options."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" not in value and len(value) == 1:
+        name, options = next(iter(value.items()))
+        return {"name": name, "options": options or {}}
+    return value
+
+
+def _found(path: Path) -> Path:
+    """Return the path of a file that is there."""
+    if path.is_file():
+        return path
+    if path.exists():
+        raise UserError(f"{path} is no file")
+    close = nearest(path.name, [one.name for one in path.parent.glob("*") if one.is_file()])
+    raise MissingFileError(f"no file {path}" + (f". Did you mean {close}?" if close else ""))
 
 
 class OwnPrototype(Part):
@@ -97,7 +119,7 @@ class PrototypeFile(Part):
     """A crystal of the user's own as a prototype: CIF, POSCAR or pymatgen's JSON."""
 
     file: Path = Field(description="Looked for beside the campaign file")
-    name: str | None = Field(default=None, description="Name of the prototype; the file's if none")
+    name: str | None = Field(default=None, min_length=1, description="Name of the prototype; the file's if none")
     roles: Literal["orbits", "elements"] = Field(
         default="orbits", description="One role for each orbit of equivalent sites, or one for each element"
     )
@@ -117,10 +139,19 @@ def _own_prototype(value: Any, info: ValidationInfo) -> Any:
             wanted = PrototypeFile.model_validate(value)
         except ValidationError as error:
             raise UserError(_wrong_file(error)) from None
-        folder = Path((info.context or {}).get("folder", "."))
-        options = wanted.model_dump(exclude={"file"})
-        return read_prototype(folder / wanted.file, **options).to_dict()
+        path = _found(Path((info.context or {}).get("folder", ".")) / wanted.file)
+        prototype = read_prototype(path, **wanted.model_dump(exclude={"file"}))
+        _refuse_taken(prototype.name)
+        return prototype.to_dict()
     return value
+
+
+def _refuse_taken(name: str) -> None:
+    """Refuse a name under which the library has a prototype, or which stands for several."""
+    from matscout.workflows.enumeration import common_names, prototype_library
+
+    if name == "all" or set(name) & set("*?[") or name in prototype_library() or name in common_names():
+        raise UserError(f'"{name}" already means something in the prototype library: give yours another name')
 
 
 def _wrong_file(error: ValidationError) -> str:
@@ -147,7 +178,7 @@ class SpaceSpec(Part):
     )
     repeat_elements: bool = Field(default=False, description="Whether an element may fill several roles")
     max_cells: int = Field(
-        default=1, ge=1, le=16, description="Primitive cells that an ordered cell of a mixture may have"
+        default=1, ge=1, le=16, strict=True, description="Primitive cells that an ordered cell of a mixture may have"
     )
     filters: tuple[FilterSpec, ...] = Field(default=(), description="Filters, applied in this order")
 
@@ -163,6 +194,17 @@ class SpaceSpec(Part):
             return {role: [one] if isinstance(one, str) else one for role, one in value.items()}
         return [value] if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _roles_have_elements(self) -> SpaceSpec:
+        from matscout.workflows.enumeration import select_prototypes
+        from matscout.workflows.enumeration.choices import choices_by_role
+
+        choices_by_role(select_prototypes(self._prototypes()), self.elements)
+        return self
+
+    def _prototypes(self) -> list[str | Prototype]:
+        return [one if isinstance(one, str) else one.prototype() for one in self.prototypes]
+
     @property
     def prototype_names(self) -> tuple[str, ...]:
         """Names and patterns as given, and the names of the user's own prototypes."""
@@ -172,10 +214,6 @@ class SpaceSpec(Part):
         """Return the space, nothing of it enumerated."""
         from matscout.workflows.enumeration import CandidateSpace
 
-        elements = (
-            {role: list(symbols) for role, symbols in self.elements.items()}
-            if isinstance(self.elements, dict)
-            else list(self.elements)
+        return CandidateSpace(
+            self._prototypes(), self.elements, repeat_elements=self.repeat_elements, max_cells=self.max_cells
         )
-        prototypes = [one if isinstance(one, str) else one.prototype() for one in self.prototypes]
-        return CandidateSpace(prototypes, elements, repeat_elements=self.repeat_elements, max_cells=self.max_cells)

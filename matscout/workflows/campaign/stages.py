@@ -12,7 +12,7 @@ The jobflow Flow of `ScreeningMaker` and the loop of `Campaign` call the same on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ class Space:
 
     table: CandidateTable
     feature_names: tuple[str, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Decorations of each prototype, before the filters."""
 
     @cached_property
     def features(self) -> FeatureMatrix:
@@ -114,7 +116,8 @@ def _enumerate(space_json: str, features: tuple[str, ...]) -> Space:
 
     spec = SpaceSpec.model_validate_json(space_json)
     filters = [make_filter(f.name, **f.options) for f in spec.filters]
-    return Space(apply_filters(spec.candidate_space().table(), filters), features)
+    space = spec.candidate_space()
+    return Space(apply_filters(space.table(), filters), features, space.counts)
 
 
 def read_reference_entries(spec: CampaignSpec) -> list[ComputedEntry]:
@@ -229,8 +232,8 @@ def select(
     """Choose the candidates of a round.
 
     The first batch is spread over feature space; later ones follow the acquisition. The same spec, seed, versions and
-    results choose the same candidates, in whatever order the results arrived. A candidate that is the same crystal as
-    one calculated or chosen, by another prototype, is passed over.
+    results choose the same candidates, in whatever order the results arrived. Where the protocol relaxes, a candidate
+    that is the same crystal as one calculated or chosen, by another prototype, is passed over.
 
     Parameters
     ----------
@@ -251,7 +254,7 @@ def select(
     score[done] = -np.inf
     # Rows come in a fixed order, so a stable sort makes ties fall the same way every time.
     order = np.argsort(-score, kind="stable")[: int((~done).sum())].tolist()
-    chosen, passed_over = space.twins.first_new(order, size, finished)
+    chosen, passed_over = _first_new(spec, space, order, size, finished)
     left = ~done
     left[[*chosen, *passed_over]] = False
     return Selection(
@@ -264,6 +267,15 @@ def select(
         hull_version=outlook.hull_version,
         n_train=len(finished),
     )
+
+
+def _first_new(
+    spec: CampaignSpec, space: Space, order: Sequence[int], size: int, calculated: Sequence[int]
+) -> tuple[list[int], dict[int, int]]:
+    """Take rows in order, without those that a relaxation would make the crystal of another one."""
+    if not get_protocol(spec.protocol).relaxes:
+        return list(order[:size]), {}
+    return space.twins.first_new(order, size, calculated)
 
 
 def _by_id(space: Space, rows: Mapping[int, int]) -> dict[str, str]:
@@ -288,7 +300,7 @@ def _select_diverse(
         farthest = farthest_points(space.features.values, size - len(chosen), seed=spec.seed, chosen=seen).tolist()
         if not farthest:
             break
-        more, same = space.twins.first_new(farthest, len(farthest), [*finished, *chosen])
+        more, same = _first_new(spec, space, farthest, len(farthest), [*finished, *chosen])
         chosen += more
         passed_over |= same
     return Selection(

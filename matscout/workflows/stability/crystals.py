@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-import spglib
 from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
 from pymatgen.core.structure import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+from matscout.db._matching import MATCHER_ERRORS, fits
+from matscout.db._symmetry import spglib_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +28,6 @@ _SAME_ANGLES = 2.0  # degrees, angle_tol
 _SAME_POSITIONS = 0.1  # of the mean distance between atoms, stol: about 0.2 Å
 _SAME_VOLUMES = 0.05
 _SMALLEST_VOLUME = 1e-3  # Å^3
-_FAILURES = (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError)
 
 
 def space_group(structure: Structure, symprec: float = 0.1) -> int | None:
@@ -52,13 +52,7 @@ def space_group(structure: Structure, symprec: float = 0.1) -> int | None:
     kinds = sorted({str(site.species) for site in structure})
     numbers = [kinds.index(str(site.species)) + 1 for site in structure]
     cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers)
-    try:
-        with warnings.catch_warnings():  # spglib 2.8 warns at every call of how it will report errors one day
-            warnings.simplefilter("ignore", DeprecationWarning)
-            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
-    except spglib.SpglibError as error:
-        _log.warning("no space group of %s: %s", structure.formula, error)
-        return None
+    dataset = spglib_call("get_symmetry_dataset", cell, symprec=symprec)
     if dataset is None:
         _log.warning("no space group of %s at symprec %g Å", structure.formula, symprec)
         return None
@@ -75,7 +69,8 @@ def same_prototype(initial: Structure, relaxed: Structure) -> bool:
     number = space_group(initial)
     if number is None or number != space_group(relaxed):
         return False
-    return _fits(_scaled(), _reduced(initial), _reduced(relaxed))
+    first, second = _reduced(initial), _reduced(relaxed)
+    return first is not None and second is not None and fits(_scaled(), first, second, either_way=False)
 
 
 def group_crystals(structures: Sequence[Structure]) -> NDArray[np.intp]:
@@ -101,7 +96,7 @@ def group_crystals(structures: Sequence[Structure]) -> NDArray[np.intp]:
         same = (
             group
             for group, rival in rivals
-            if reduced is not None and _same_volume(rival, reduced) and _fits(matcher, rival, reduced)
+            if reduced is not None and _same_volume(rival, reduced) and fits(matcher, rival, reduced, either_way=False)
         )
         found = next(same, None)
         if found is None:
@@ -140,7 +135,7 @@ class KnownCrystals:
         found = [
             (_displacement(matcher, known, reduced), entry_id)
             for entry_id, known in self._of(_formula(structure.composition))
-            if reduced is not None and _fits(matcher, known, reduced)
+            if reduced is not None and fits(matcher, known, reduced, either_way=False)
         ]
         return min(found)[1] if found else None
 
@@ -182,7 +177,7 @@ def _reduced(structure: Structure) -> Structure | None:
     try:
         bare = Structure(structure.lattice, structure.species_and_occu, structure.frac_coords)
         return bare.remove_oxidation_states().get_reduced_structure("niggli").get_primitive_structure()
-    except _FAILURES as error:
+    except MATCHER_ERRORS as error:
         _log.warning("no primitive cell of %s: %s", structure.formula, error)
         return None
 
@@ -190,16 +185,6 @@ def _reduced(structure: Structure) -> Structure | None:
 def _same_volume(first: Structure, second: Structure) -> bool:
     volumes = first.volume / len(first), second.volume / len(second)
     return abs(volumes[0] - volumes[1]) <= _SAME_VOLUMES * min(volumes)
-
-
-def _fits(matcher: StructureMatcher, first: Structure | None, second: Structure | None) -> bool:
-    if first is None or second is None:
-        return False
-    try:
-        return bool(matcher.fit(first, second, skip_structure_reduction=True))
-    except _FAILURES as error:
-        _log.warning("cannot compare %s with %s: %s", first.formula, second.formula, error)
-        return False
 
 
 def _displacement(matcher: StructureMatcher, first: Structure, second: Structure) -> float:

@@ -3,10 +3,12 @@ import json
 import pytest
 import yaml
 from pydantic import ValidationError
+from pymatgen.entries.computed_entries import ComputedEntry
 
 from matscout.errors import UserError
 from matscout.workflows import CampaignSpec
 from matscout.workflows.campaign.files import read_spec
+from matscout.workflows.campaign.stages import enumerate_space
 from matscout.workflows.enumeration import get_prototype, prototype_from_structure
 
 GOOD = """\
@@ -104,6 +106,10 @@ def test_what_a_store_keeps_reads_back_equal(file):
         ("[cubic-perovskite]", "[{file: no.cif}]", "no.cif"),
         ("[cubic-perovskite]", "[{file: my.cif, symprec: -1}]", "symprec is -1"),
         ("[cubic-perovskite]", "[3]", "space.prototypes[0]"),
+        ("[cubic-perovskite]", "[my.cif]", "A crystal of your own is written so: {file: my.cif}"),
+        ("A: [K, Rb]", "A: [K, K]", "line 3: space: role A: K is listed twice"),
+        ("    A: [K, Rb]\n", "", "line 3: space: no elements for the role A of cubic-perovskite"),
+        ("charge-neutrality", "known-compounds: {file: none.json}", "line 10: space.filters[0]: no file"),
         ("[K, Rb]", "[K+, Rb9+]", "line 6: space.elements.A[1]: Rb9+ is not an ion of Rb, which is known with"),
         ("[K, Rb]", "[K, RB]", 'line 6: unknown element "RB" in space.elements.A[1]. Nearest: Rb.'),
         ("  filters:", "  max_cells: 0\n  filters:", "space.max_cells is 0"),
@@ -238,3 +244,38 @@ def test_new_settings_at_their_defaults_leave_the_id_of_a_campaign(file):
     assert read_spec(file).id == before
     file.write_text(GOOD.replace("  filters:", "  repeat_elements: true\n  filters:"))
     assert read_spec(file).id != before
+
+
+@pytest.mark.parametrize("name", ["cubic-perovskite", "rutile", "all", "AB3C_*"])
+def test_a_crystal_of_the_users_own_takes_no_name_of_the_library(name, file, tmp_path):
+    write_cif(tmp_path / "salt.cif")
+    file.write_text(GOOD.replace("[cubic-perovskite]", f"[{{file: salt.cif, name: '{name}'}}]"))
+    with pytest.raises(UserError, match="already means something in the prototype library"):
+        read_spec(file)
+
+
+def test_one_file_named_twice_is_one_prototype(file, tmp_path):
+    write_cif(tmp_path / "salt.cif")
+    text = GOOD[: GOOD.index("    A:")].replace("[cubic-perovskite]", "[{file: salt.cif}, {file: ./salt.cif}]")
+    file.write_text(text + "    Na: [K, Rb]\n    Cl: [F]\nbudget:\n  calculations: 2\n")
+    assert read_spec(file).space.candidate_space().counts == {"salt": 2}
+
+
+def known_file(path, formulas):
+    path.write_text(json.dumps([ComputedEntry(formula, 0.0).as_dict() for formula in formulas]))
+
+
+def test_the_content_of_a_filters_file_is_part_of_the_campaign_and_its_place_is_not(file, tmp_path):
+    known_file(tmp_path / "known.json", ["KMgF3"])
+    text = GOOD.replace("    - charge-neutrality\n", "    - known-compounds: {file: known.json}\n")
+    file.write_text(text)
+    spec = read_spec(file)
+    assert "KMgF3" not in enumerate_space(spec).table.formulas
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "known.json").rename(tmp_path / "elsewhere" / "known.json")
+    file.write_text(text.replace("known.json", "elsewhere/known.json"))
+    assert read_spec(file).id == spec.id
+    known_file(tmp_path / "elsewhere" / "known.json", ["KMgF3", "RbMgF3"])
+    changed = read_spec(file)
+    assert changed.id != spec.id
+    assert "RbMgF3" not in enumerate_space(changed).table.formulas

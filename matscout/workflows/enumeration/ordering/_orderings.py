@@ -147,7 +147,7 @@ class Divided(NamedTuple):
             if labellings[cells] > limit:
                 raise UserError(
                     f"{self.prototype.name}: {self.formula} divides the sites of {cells} primitive cells in "
-                    f"{labellings[cells]:,} ways, more than {limit:,}: ask for fewer cells, or raise the limit"
+                    f"{labellings[cells]:,} ways, more than {limit:,}: ask for fewer cells"
                 )
         expected = without_smaller_period(labellings)
         same = len(operations.rotations) * len(self.exchanges)
@@ -155,7 +155,7 @@ class Divided(NamedTuple):
         if least > limit:
             raise UserError(
                 f"{self.prototype.name}: {self.formula} has at least {least:,} ordered cells of up to {sizes[-1]} "
-                f"primitive cells, more than {limit:,}: ask for fewer cells, or raise the limit"
+                f"primitive cells, more than {limit:,}: ask for fewer cells"
             )
         return expected
 

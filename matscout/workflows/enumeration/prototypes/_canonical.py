@@ -1,19 +1,13 @@
-"""One cell for one crystal: whichever cell, origin, axes and order of sites it came in, the same cell comes out.
-
-spglib makes a crystal exactly as symmetric as it is within a tolerance; its standard cell still leaves a choice of
-origin and axes. What is left of that choice is finite when the origin lies on a site: the axes of the Niggli cell, up
-to the rotations of the lattice, times the sites of the rarest kind. All of them are written down, and the one whose
-coordinates come first is taken.
-"""
+"""The cell of a user's prototype: exactly as symmetric as the crystal is within a tolerance, in its first setting."""
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from matscout.db._symmetry import spglib_call
+from matscout.workflows.enumeration._cells import first_setting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,24 +15,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-#: Steps of a fractional coordinate when two settings are compared: 1e-4, and no multiple of a fraction or of a decimal
-#: lies on the border of a step, where the last digit would decide.
-_STEPS = 9973.137
-_PLACES = 10_000
-
-#: Two lattice vectors whose lengths or products differ by less, relative to the longest, are the same.
-_SAME_METRIC = 1e-5
-
-#: A coordinate nearer to 1 than this is 0.
-_WRAP = 1e-6
-
 #: Idealising may show symmetry that was hidden before; then it is done again, at most so often.
 _MOST_ROUNDS = 5
 
 #: The noise of the arithmetic is cut off here, so that a coordinate published as 0.1234565 is rounded alike everywhere.
 _DECIMALS = 10
-
-_COMBINATIONS = np.array(list(product(range(-1, 2), repeat=3)))
 
 
 class CanonicalCell(NamedTuple):
@@ -93,17 +74,12 @@ def canonical_cell(lattice: Floats, frac_coords: Floats, kinds: Ints, symprec: f
     if ideal is None:
         return None
     lattice, frac_coords, kinds, orbits = ideal
-    niggli = spglib_call("niggli_reduce", lattice, 1e-5)
-    if niggli is None:
+    setting = first_setting(lattice, frac_coords, np.unique(kinds, return_inverse=True)[1], mirrored=False)
+    if setting is None:
         return None
-    if np.linalg.det(niggli) < 0:
-        niggli = -niggli  # the same lattice, by right-handed vectors
-    frac_coords, order = _first_setting(niggli, frac_coords @ lattice @ np.linalg.inv(niggli), kinds)
-    kinds, orbits = kinds[order], orbits[order]
-    frac_coords = np.round(frac_coords, _DECIMALS) + 0.0
-    # a along x, b in the plane of x and y
-    upright: Floats = np.round(np.linalg.cholesky(niggli @ niggli.T), _DECIMALS).astype(np.float64)
-    return CanonicalCell(upright, frac_coords, kinds, _numbered(orbits, kinds))
+    kinds, orbits = kinds[setting.order], orbits[setting.order]
+    upright, coords = (np.round(part, _DECIMALS) + 0.0 for part in (setting.lattice, setting.frac_coords))
+    return CanonicalCell(upright, coords, kinds, _numbered(orbits, kinds))
 
 
 def _idealised(lattice: Floats, frac_coords: Floats, kinds: Ints, symprec: float) -> CanonicalCell | None:
@@ -148,52 +124,6 @@ def _averaged(cell: _Cell, rotations: Ints, translations: Floats) -> _Cell:
     handedness = np.sign(np.linalg.det(lattice))
     upright = handedness * np.linalg.cholesky(metric / len(rotations))
     return _Cell(upright, frac_coords + shifts / len(rotations), kinds)
-
-
-def _first_setting(lattice: Floats, frac_coords: Floats, kinds: Ints) -> tuple[Floats, NDArray[np.intp]]:
-    """Coordinates in the setting whose sorted list of sites comes first, in its order, and that order."""
-    numbers, counts = np.unique(kinds, return_counts=True)
-    rarest = int(numbers[counts.argmin()])  # of several, the smallest number
-    origins = frac_coords[kinds == rarest]
-    place = np.searchsorted(numbers, kinds)
-    best: tuple[bytes, Floats, NDArray[np.intp]] | None = None
-    for matrix in _rotations(lattice):
-        turned = frac_coords @ matrix
-        settings = _wrapped(turned[None] - (origins @ matrix)[:, None])
-        steps = np.floor(settings * _STEPS).astype(np.int64)
-        code = place * _PLACES**3 + steps @ np.array([_PLACES**2, _PLACES, 1])
-        order = np.argsort(code, axis=1, kind="stable")
-        rows = np.take_along_axis(code, order, axis=1).astype(">i8")
-        keys = [row.tobytes() for row in rows]
-        least = min(range(len(keys)), key=keys.__getitem__)
-        if best is None or keys[least] < best[0]:
-            best = (keys[least], settings[least], order[least])
-    assert best is not None  # the identity is among the rotations
-    _, coords, order = best
-    return coords[order], order
-
-
-def _wrapped(coords: Floats) -> Floats:
-    wrapped = coords % 1.0
-    wrapped[wrapped > 1.0 - _WRAP] = 0.0
-    wrapped[wrapped < _WRAP] = 0.0
-    return np.asarray(wrapped)
-
-
-def _rotations(lattice: Floats) -> list[Floats]:
-    """Matrices that write coordinates in each other basis that looks like the given one, without mirror images.
-
-    The vectors of a Niggli cell are as short as can be, so the others of their lengths are sums and differences of
-    them.
-    """
-    metric = lattice @ lattice.T
-    slack = _SAME_METRIC * metric.max()
-    lengths = np.einsum("ij,jk,ik->i", _COMBINATIONS, metric, _COMBINATIONS)
-    choices = [_COMBINATIONS[np.abs(lengths - metric[axis, axis]) < slack] for axis in range(3)]
-    bases = np.array(list(product(*choices)))
-    right_handed = np.abs(np.linalg.det(bases) - 1) < 0.5
-    alike = np.abs(bases @ metric @ bases.transpose(0, 2, 1) - metric).max(axis=(1, 2)) < slack
-    return list(np.linalg.inv(bases[right_handed & alike]))
 
 
 def _numbered(orbits: Ints, kinds: Ints) -> Ints:

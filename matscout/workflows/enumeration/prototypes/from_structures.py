@@ -10,7 +10,7 @@ import numpy as np
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError, nearest
 from matscout.workflows.enumeration.prototypes._canonical import CanonicalCell, canonical_cell
-from matscout.workflows.enumeration.prototypes.structure_files import NamedStructure, Refused, read_structures
+from matscout.workflows.enumeration.prototypes.structure_files import NamedStructure, RefusedCrystal, read_structures
 
 if TYPE_CHECKING:
     import os
@@ -145,7 +145,7 @@ def read_prototype(
 
 def read_prototypes(
     paths: Iterable[str | os.PathLike[str]], *, roles: Roles = "orbits", symprec: float = 0.01
-) -> tuple[list[Prototype], list[Refused]]:
+) -> tuple[list[Prototype], list[RefusedCrystal]]:
     """Make prototypes of all crystals in some files.
 
     Parameters
@@ -169,33 +169,33 @@ def read_prototypes(
     """
     _check_symprec(symprec)
     prototypes: list[Prototype] = []
-    refused: list[Refused] = []
+    refused: list[RefusedCrystal] = []
     homes: dict[str, str] = {}
     for path in paths:
         structures, bad = _read_or_refuse(path)
         refused += [
-            Refused(str(path) if item.name in str(path) else f"{path}, {item.name}", item.reason) for item in bad
+            RefusedCrystal(str(path) if item.name in str(path) else f"{path}, {item.name}", item.reason) for item in bad
         ]
         for name, structure in structures:
             where = str(path) if len(structures) == 1 else f"{path}, {name}"
             if name in homes:
-                refused.append(Refused(where, f"the name {name} is taken by {homes[name]}: give it another"))
+                refused.append(RefusedCrystal(where, f"the name {name} is taken by {homes[name]}: give it another"))
                 continue
             try:
                 made = prototype_from_structure(structure, name, roles=roles, symprec=symprec, source=where)
             except UserError as error:
-                refused.append(Refused(where, str(error).removeprefix(f"{name}: ")))
+                refused.append(RefusedCrystal(where, str(error).removeprefix(f"{name}: ")))
                 continue
             prototypes.append(made)
             homes[name] = where
     return prototypes, refused
 
 
-def _read_or_refuse(path: str | os.PathLike[str]) -> tuple[list[NamedStructure], list[Refused]]:
+def _read_or_refuse(path: str | os.PathLike[str]) -> tuple[list[NamedStructure], list[RefusedCrystal]]:
     try:
         return read_structures(path)
     except UserError as error:
-        return [], [Refused(str(path), str(error).removeprefix(f"{path}: "))]
+        return [], [RefusedCrystal(str(path), str(error).removeprefix(f"{path}: "))]
 
 
 def _check_symprec(symprec: Any) -> None:

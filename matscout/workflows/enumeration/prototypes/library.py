@@ -68,6 +68,10 @@ def get_prototype(name: str) -> Prototype:
     prototypes, aliases = _library()
     if not isinstance(name, str):
         raise UserError(f"a prototype is named by a text, got {name!r}")
+    if not _GLOB.isdisjoint(name):
+        raise UserError(
+            f'"{name}" is a pattern, not one prototype: matscout prototypes --search "{name}" lists its matches'
+        )
     full = aliases.get(name, name)
     if full in prototypes:
         return prototypes[full]
@@ -135,10 +139,10 @@ def select_prototypes(names: str | Prototype | Iterable[str | Prototype]) -> lis
     given = [names] if isinstance(names, str | Prototype) else list(names)
     if not given:
         raise UserError("name at least one prototype")
-    chosen: dict[int, Prototype] = {}
+    chosen: dict[str, Prototype] = {}
     for item in given:
         for prototype in [item] if isinstance(item, Prototype) else _expand(item):
-            chosen.setdefault(id(prototype), prototype)
+            chosen.setdefault(prototype.key, prototype)  # a file read twice is one prototype
     _refuse_same_names(chosen.values())
     return list(chosen.values())
 
@@ -161,4 +165,4 @@ def _refuse_same_names(prototypes: Iterable[Prototype]) -> None:
     for prototype in prototypes:
         other = seen.setdefault(prototype.name, prototype)
         if other is not prototype and other.key != prototype.key:
-            raise UserError(f"two different prototypes have the name {prototype.name}: rename one")
+            raise UserError(f"two different prototypes have the name {prototype.name}: give one another name")

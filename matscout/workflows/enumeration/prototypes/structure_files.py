@@ -43,12 +43,12 @@ PARSER_ERRORS = (
 _GZIP = b"\x1f\x8b"
 
 
-class Refused(NamedTuple):
+class RefusedCrystal(NamedTuple):
     """A crystal that could not be used, and why.
 
     Examples
     --------
-    >>> print(Refused("my.cif", "it has no atoms"))
+    >>> print(RefusedCrystal("my.cif", "it has no atoms"))
     my.cif: it has no atoms
     """
 
@@ -73,7 +73,7 @@ class _Part(NamedTuple):
     parse: Callable[[], Structure]
 
 
-def read_structures(path: str | os.PathLike[str]) -> tuple[list[NamedStructure], list[Refused]]:
+def read_structures(path: str | os.PathLike[str]) -> tuple[list[NamedStructure], list[RefusedCrystal]]:
     """Read all crystals of a file.
 
     Parameters
@@ -111,16 +111,16 @@ def read_structures(path: str | os.PathLike[str]) -> tuple[list[NamedStructure],
     else:
         parts = iter([_Part(_stem(path), lambda: _from_poscar(text))])
     read: list[NamedStructure] = []
-    refused: list[Refused] = []
+    refused: list[RefusedCrystal] = []
     for part in parts:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what a parser had to guess, the checks that follow see
                 read.append(NamedStructure(part.name, part.parse()))
         except UserError as error:
-            refused.append(Refused(part.name, str(error)))
+            refused.append(RefusedCrystal(part.name, str(error)))
         except PARSER_ERRORS as error:
-            refused.append(Refused(part.name, f"no crystal can be read from it ({_last_line(error)})"))
+            refused.append(RefusedCrystal(part.name, f"no crystal can be read from it ({_last_line(error)})"))
     if not read and not refused:
         raise UserError(f"{path}: it holds no crystal")
     return read, refused

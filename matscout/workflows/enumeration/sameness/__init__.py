@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matscout.workflows.enumeration.sameness.duplicates import find_duplicates, split_groups
     from matscout.workflows.enumeration.sameness.isotypism import isoconfigurational, isopointal
     from matscout.workflows.enumeration.sameness.protostructure import (
+        RefusedRow,
         candidate_labels,
         label_candidates,
         protostructure_label,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "RefusedRow",
     "candidate_labels",
     "find_duplicates",
     "isoconfigurational",
@@ -33,6 +35,7 @@ _HOMES = {
     "duplicates": ("find_duplicates", "split_groups"),
     "isotypism": ("isoconfigurational", "isopointal"),
     "protostructure": (
+        "RefusedRow",
         "candidate_labels",
         "label_candidates",
         "protostructure_label",

@@ -1,6 +1,6 @@
 """Which of many crystals from different sources are the same.
 
-Crystals are grouped by protostructure label, elements included, and only those of one label are compared. So 5,000
+Crystals of one composition are grouped by protostructure label, and only those of one label are compared. So 5,000
 crystals take seconds, and two are the same only if they have the same symmetry: a crystal that a relaxation has
 distorted beyond the tolerance of the label is another one.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,9 +16,11 @@ import numpy as np
 from matscout.db._matching import fits, primitive_niggli
 from matscout.db.candidates import CandidateTable
 from matscout.errors import UserError, nearest
+from matscout.workflows.enumeration.sameness._rows import Rows, rows_of_equal
 from matscout.workflows.enumeration.sameness.protostructure import (
     SYMPREC,
-    Refused,
+    RefusedRow,
+    composition_part,
     label_candidates,
     protostructure_labels,
     prototype_label,
@@ -53,22 +54,19 @@ class Duplicates:
     ----------
     groups
         Group of each row, numbered from 0 as they first appear, -1 where the row was refused; shape (n,).
-    labels
-        Protostructure label of each row, empty where refused; shape (n,).
     representatives
         First row of each group, shape (n_groups,).
     sizes
         Rows in each group, shape (n_groups,).
     refused
-        Rows without a label, with the reason.
+        Rows that are no ordered crystal, or that no symmetry finder can label, with the reason.
     """
 
     groups: NDArray[np.intp]
-    labels: NDArray[np.str_]
     representatives: NDArray[np.intp]
     sizes: NDArray[np.intp]
-    refused: tuple[Refused, ...]
-    _rows: _Rows
+    refused: tuple[RefusedRow, ...]
+    _rows: Rows
 
     @property
     def is_first(self) -> NDArray[np.bool_]:
@@ -76,6 +74,15 @@ class Duplicates:
         first = np.zeros(len(self.groups), dtype=bool)
         first[self.representatives] = True
         return first
+
+    @cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """Protostructure label of each row, empty where there is none; shape (n,).
+
+        A crystal whose composition no other has needed no label, and gets it now.
+        """
+        self._rows.label()
+        return self._rows.labels.astype(str)
 
     @cached_property
     def repeated(self) -> list[DuplicateGroup]:
@@ -86,7 +93,7 @@ class Duplicates:
         for number in np.flatnonzero(self.sizes > 1).tolist():
             rows = tuple(order[ends[number] - self.sizes[number] : ends[number]].tolist())
             names = tuple(self._rows.name(row) for row in rows)
-            found.append(DuplicateGroup(number, str(self.labels[rows[0]]), rows, names))
+            found.append(DuplicateGroup(number, str(self._rows.labels[rows[0]]), rows, names))
         return found
 
     def name(self, row: int) -> str:
@@ -128,7 +135,8 @@ def find_duplicates(
     Raises
     ------
     UserError
-        An item is none of these. A crystal that cannot be labelled is refused, and the others go on.
+        An item is none of these. What is no ordered crystal is refused, and the others go on; so is a crystal that no
+        symmetry finder can label, where another has its composition.
 
     Examples
     --------
@@ -140,17 +148,19 @@ def find_duplicates(
     """
     from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
 
-    rows = _Rows([items] if isinstance(items, CandidateTable) else list(items))
-    labels, refused = rows.labels(symprec)
+    rows = Rows([items] if isinstance(items, CandidateTable) else list(items), symprec)
+    for members in rows_of_equal(rows.compositions):
+        rows.label(members)
     matcher = StructureMatcher(ltol, stol, angle_tol, scale=scale, comparator=ElementComparator())
     compare = _Compare(rows, matcher, symprec, scale=scale)
-    root = np.arange(len(labels))
-    for members in _of_equal_labels(labels):
-        for component in compare.components(str(labels[members[0]]), members.tolist()):
+    root = np.arange(len(rows.labels))
+    for members in rows_of_equal(rows.labels):
+        for component in compare.components(str(rows.labels[members[0]]), members):
             root[component] = min(component)
+    refused = sorted(rows.refused)
     root[[refusal.row for refusal in refused]] = -1
     groups, representatives = _numbered(root)
-    return Duplicates(groups, labels, representatives, np.bincount(groups[groups >= 0]), tuple(refused), rows)
+    return Duplicates(groups, representatives, np.bincount(groups[groups >= 0]), tuple(refused), rows)
 
 
 def split_groups(
@@ -212,7 +222,7 @@ def split_groups(
     return _first_seen(parts[inverse])
 
 
-def _labels(source: CandidateTable | Iterable[Structure], symprec: float) -> tuple[NDArray[np.str_], list[Refused]]:
+def _labels(source: CandidateTable | Iterable[Structure], symprec: float) -> tuple[NDArray[np.str_], list[RefusedRow]]:
     if isinstance(source, CandidateTable):
         return label_candidates(source, symprec)
     return protostructure_labels(source, symprec)
@@ -222,8 +232,9 @@ def _part(label: str, by: str) -> str:
     """Part of a label that the rows of a group share."""
     if by == "prototype":
         return prototype_label(label)
-    prototype, _, system = label.partition(":")
-    return {"label": label, "composition": f"{prototype.split('_')[0]}:{system}", "chemical-system": system}[by]
+    if by == "composition":
+        return composition_part(label)
+    return label if by == "label" else label.partition(":")[2]
 
 
 def _first_seen(values: Iterable[str] | NDArray[np.str_]) -> NDArray[np.intp]:
@@ -237,19 +248,10 @@ def _numbered(root: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp
     return np.where(root < 0, -1, np.searchsorted(first, root)), first
 
 
-def _of_equal_labels(labels: NDArray[np.str_]) -> list[NDArray[np.intp]]:
-    """Rows of each label that more than one has."""
-    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    order = np.argsort(inverse, kind="stable")
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    groups = [order[start:end] for start, end in pairwise(ends.tolist()) if end - start > 1]
-    return [rows for rows in groups if labels[rows[0]]]
-
-
 class _Compare:
     """Comparison of rows of one label."""
 
-    def __init__(self, rows: _Rows, matcher: StructureMatcher, symprec: float, *, scale: bool) -> None:
+    def __init__(self, rows: Rows, matcher: StructureMatcher, symprec: float, *, scale: bool) -> None:
         self.rows, self.matcher, self.symprec, self.scale = rows, matcher, symprec, scale
 
     def components(self, label: str, members: list[int]) -> list[list[int]]:
@@ -282,59 +284,3 @@ class _Compare:
     def _reduced(self, row: int) -> Structure:
         structure = self.rows.structure(row)
         return primitive_niggli(structure, self.symprec * (structure.volume / len(structure)) ** (1 / 3))
-
-
-class _Rows:
-    """Items of different kinds as rows, one after the other."""
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        self._sources = [_source(item, place) for place, item in enumerate(items)]
-        lengths = [len(source) if isinstance(source, CandidateTable) else 1 for _, source in self._sources]
-        self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp)
-
-    def _find(self, row: int) -> tuple[str, Any, int]:
-        place = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return *self._sources[place], row - int(self._starts[place])
-
-    def name(self, row: int) -> str:
-        name, source, offset = self._find(row)
-        return source.ids_at([offset])[0] if isinstance(source, CandidateTable) else name or f"row {row}"
-
-    def structure(self, row: int) -> Structure:
-        _, source, offset = self._find(row)
-        return source.structure(offset) if isinstance(source, CandidateTable) else source
-
-    def decoration(self, row: int) -> tuple[str, bytes] | None:
-        """Prototype and canonical decoration of a candidate; None of anything else."""
-        _, source, offset = self._find(row)
-        if not isinstance(source, CandidateTable):
-            return None
-        prototype = source.prototypes[int(source.prototype_index[offset])]
-        decoration = source.decoration[offset : offset + 1, : len(prototype.roles)]
-        return prototype.key, prototype.canonical(decoration).tobytes()
-
-    def labels(self, symprec: float) -> tuple[NDArray[np.str_], list[Refused]]:
-        parts: list[NDArray[np.str_]] = [np.zeros(0, dtype="U1")]
-        refused: list[Refused] = []
-        for (_, source), start in zip(self._sources, self._starts.tolist(), strict=False):
-            labels, without = _labels(source if isinstance(source, CandidateTable) else [source], symprec)
-            parts.append(labels)
-            refused += [Refused(start + row, reason) for row, reason in without]
-        return np.concatenate(parts), refused
-
-
-def _source(item: Any, place: int) -> tuple[str, Any]:
-    """Name and crystal, or table, of an item."""
-    from pymatgen.core.structure import IStructure
-    from pymatgen.entries.computed_entries import ComputedStructureEntry
-
-    if isinstance(item, CandidateTable | IStructure):
-        return "", item
-    if isinstance(item, ComputedStructureEntry):
-        return str(item.entry_id or ""), item.structure
-    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], IStructure | ComputedStructureEntry):
-        return str(item[0]), _source(item[1], place)[1]
-    raise UserError(
-        f"item {place} is a {type(item).__name__}: give Structures, ComputedStructureEntries, CandidateTables, or "
-        "pairs of a name and a Structure"
-    )

@@ -19,6 +19,7 @@ Goodall et al., Sci. Adv. 8, eabn4117 (2022), doi:10.1126/sciadv.abn4117 (with e
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache, lru_cache
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,8 +31,8 @@ from matscout.db._formulas import chemical_systems
 from matscout.db._patterns import block_columns, by_pattern
 from matscout.db._symmetry import spglib_call
 from matscout.errors import UserError
+from matscout.workflows.enumeration._cells import settled_cell
 from matscout.workflows.enumeration.sameness._letters import anonymous_letters, canonical_letters, unhanded
-from matscout.workflows.enumeration.sameness._settled import settled_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,7 +56,7 @@ _SMALLEST_VOLUME = 1e-3  # Å³
 _FAMILIES = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
 
 
-class Refused(NamedTuple):
+class RefusedRow(NamedTuple):
     """A row that has no label, and why: one sentence."""
 
     row: int
@@ -92,7 +93,11 @@ def protostructure_label(structure: Structure, symprec: float = SYMPREC) -> str:
     >>> protostructure_label(Structure(Lattice.cubic(3.9), ["Ca", "Ti", "O", "O", "O"], sites))
     'AB3C_cP5_221_a_c_b:Ca-O-Ti'
     """
-    numbers = _atomic_numbers(structure)
+    return label_of(structure, checked_numbers(structure), symprec)
+
+
+def label_of(structure: Structure, numbers: NDArray[np.int64], symprec: float) -> str:
+    """Label of a crystal whose atomic numbers `checked_numbers` returned."""
     present, kinds = np.unique(numbers, return_inverse=True)
     found = _occupation(structure.lattice.matrix, structure.frac_coords, kinds, symprec)
     if found is None:
@@ -105,7 +110,7 @@ def protostructure_label(structure: Structure, symprec: float = SYMPREC) -> str:
 
 def protostructure_labels(
     structures: Iterable[Structure], symprec: float = SYMPREC
-) -> tuple[NDArray[np.str_], list[Refused]]:
+) -> tuple[NDArray[np.str_], list[RefusedRow]]:
     """Labels of many crystals; one that cannot be labelled does not stop the others.
 
     Returns
@@ -123,14 +128,40 @@ def protostructure_labels(
     'Na0.5: site 0 is occupied only in part, by Na:0.5; give an ordered cell'
     """
     labels: list[str] = []
-    refused: list[Refused] = []
+    refused: list[RefusedRow] = []
     for row, structure in enumerate(structures):
         try:
             labels.append(protostructure_label(structure, symprec))
         except UserError as error:
             labels.append("")
-            refused.append(Refused(row, str(error)))
+            refused.append(RefusedRow(row, str(error)))
     return np.array(labels, dtype=str), refused
+
+
+def composition_text(numbers: NDArray[np.int64]) -> str:
+    """Reduced composition of a crystal from its atomic numbers, in the words of its label: see `composition_part`.
+
+    Examples
+    --------
+    >>> composition_text(np.array([20, 22, 8, 8, 8]))
+    'AB3C:Ca-O-Ti'
+    """
+    present, amounts = np.unique(numbers, return_counts=True)
+    amounts //= np.gcd.reduce(amounts)
+    named = sorted(zip((symbols()[number] for number in present.tolist()), amounts.tolist(), strict=True))
+    return f"{_stoichiometry(tuple(amount for _, amount in named))}:{'-'.join(name for name, _ in named)}"
+
+
+def composition_part(label: str) -> str:
+    """Part of a label that says the reduced composition, empty where that is empty.
+
+    Examples
+    --------
+    >>> composition_part("AB3C_cP5_221_a_c_b:Ca-O-Ti")
+    'AB3C:Ca-O-Ti'
+    """
+    prototype, colon, system = label.partition(":")
+    return f"{prototype.partition('_')[0]}{colon}{system}"
 
 
 def prototype_label(label: str) -> str:
@@ -184,17 +215,17 @@ def candidate_labels(table: CandidateTable, symprec: float = SYMPREC) -> NDArray
     return labels
 
 
-def label_candidates(table: CandidateTable, symprec: float = SYMPREC) -> tuple[NDArray[np.str_], list[Refused]]:
+def label_candidates(table: CandidateTable, symprec: float = SYMPREC) -> tuple[NDArray[np.str_], list[RefusedRow]]:
     """Labels of all candidates of a table, and the rows that have none."""
     labels = np.full(len(table), "", dtype=object)
-    refused: list[Refused] = []
+    refused: list[RefusedRow] = []
     for prototype, rows in table.by_prototype():
         decoration = table.decoration[rows, : len(prototype.roles)]
         for pattern, members in by_pattern(decoration):
             found = _occupation(prototype.lattice, prototype.frac_coords, _merged(prototype, pattern), symprec)
             if found is None:
                 reason = f"prototype {prototype.name}: no symmetry finder can label its cell"
-                refused += [Refused(row, reason) for row in rows[members].tolist()]
+                refused += [RefusedRow(row, reason) for row in rows[members].tolist()]
                 continue
             elements = decoration[members][:, block_columns(pattern)]
             amounts = np.bincount(pattern, weights=prototype.multiplicity).astype(int).tolist()
@@ -223,8 +254,14 @@ def _alphabetical_place() -> NDArray[np.intp]:
     return np.argsort(np.argsort(np.array(symbols())))
 
 
-def _atomic_numbers(structure: Structure) -> NDArray[np.int64]:
-    """Atomic numbers of a crystal's sites, once it is seen to be one; shape (n_sites,)."""
+def checked_numbers(structure: Structure) -> NDArray[np.int64]:
+    """Atomic numbers of a crystal's sites, shape (n_sites,).
+
+    Raises
+    ------
+    UserError
+        It is no ordered crystal.
+    """
     from pymatgen.core.periodic_table import DummySpecies
     from pymatgen.core.structure import IStructure
 
@@ -284,14 +321,12 @@ def _positions(
         Sites of the conventional cell for each of the cell given.
     """
     multiplicities = _multiplicities(space_group)
-    of_site = np.array(letters)
-    written = []
-    for kind in range(int(kinds.max()) + 1):
-        present, sites = np.unique(of_site[kinds == kind], return_counts=True)
-        times = [n * cells / multiplicities[letter] for letter, n in zip(present.tolist(), sites.tolist(), strict=True)]
-        if any(abs(number - round(number)) > 1e-6 or number < 0.5 for number in times):
+    written = [""] * (int(kinds.max()) + 1)
+    for (kind, letter), n_sites in sorted(Counter(zip(kinds.tolist(), letters, strict=True)).items()):
+        times = n_sites * cells / multiplicities[letter]
+        if abs(times - round(times)) > 1e-6 or times < 0.5:
             return None
-        written.append("".join(f"{round(n)}{letter}" for letter, n in zip(present.tolist(), times, strict=True)))
+        written[kind] += f"{round(times)}{letter}"
     return tuple(written)
 
 

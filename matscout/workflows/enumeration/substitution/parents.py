@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -16,12 +17,8 @@ from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
 from matscout.workflows.enumeration.filters.oxidation import common_oxidation_states
 from matscout.workflows.enumeration.prototypes.from_structures import atomic_numbers_of, canonical_of, formula_order
-from matscout.workflows.enumeration.prototypes.structure_files import (
-    PARSER_ERRORS,
-    NamedStructure,
-    Refused,
-    read_structures,
-)
+from matscout.workflows.enumeration.prototypes.structure_files import NamedStructure, RefusedCrystal, read_structures
+from matscout.workflows.enumeration.substitution.bond_valence import likely_charges
 from matscout.workflows.enumeration.substitution.ion_substitution import ion_name, ion_table
 
 if TYPE_CHECKING:
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 #: Charges are written behind the atomic number where sites are told apart: 100 Z + 50 + charge.
 _KIND, _NEUTRAL = 100, 50
 
-#: Guesses by bond valence end after so many combinations of valences; pymatgen's own limit takes minutes.
+#: Guesses by bond valence end after so many combinations of valences; pymatgen's own limit is ten times as many.
 _COMBINATIONS = 10_000
 
 #: Sums of given oxidation states nearer to 0 than this are neutral.
@@ -104,7 +101,7 @@ def structures_in(store: StoreLike, protocol: str | None = None) -> list[NamedSt
     return sorted(found, key=lambda crystal: crystal.name)
 
 
-def known_crystals(known: Any, *, symprec: float = 0.01) -> tuple[list[KnownCrystal], list[Refused]]:
+def known_crystals(known: Any, *, symprec: float = 0.01) -> tuple[list[KnownCrystal], list[RefusedCrystal]]:
     """Prepare known crystals for substitution.
 
     Oxidation states are those on the sites, where they are given. Else they are those of the only neutral combination
@@ -145,16 +142,16 @@ def known_crystals(known: Any, *, symprec: float = 0.01) -> tuple[list[KnownCrys
             charges, complaint = _charges(structure, numbers)
             crystals.append(_crystal(name, structure, numbers, charges, symprec))
         except UserError as error:
-            refused.append(Refused(name, str(error)))
+            refused.append(RefusedCrystal(name, str(error)))
             continue
         if complaint:
-            refused.append(Refused(name, complaint))
+            refused.append(RefusedCrystal(name, complaint))
     if not crystals and not refused:
         raise UserError("no known crystals: name at least one")
     return crystals, refused
 
 
-def _named(known: Any) -> tuple[Iterator[NamedStructure], list[Refused]]:
+def _named(known: Any) -> tuple[Iterator[NamedStructure], list[RefusedCrystal]]:
     if isinstance(known, str | Path):
         structures, refused = read_structures(known)
         return iter(structures), refused
@@ -261,10 +258,10 @@ def _given_charges(structure: Structure) -> NDArray[np.int64] | None:
 def _guessed_charges(structure: Structure, numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
     of_element = _only_neutral(numbers)
     if of_element is None:
-        by_site = _by_bond_valence(structure, numbers)
+        by_site = likely_charges(structure, numbers, _COMBINATIONS)
         if by_site is not None:
             return by_site
-        of_element = _by_composition(structure)
+        of_element = _by_composition(_formula(structure))
     if of_element is None:
         return None
     return np.array([of_element[number] for number in numbers.tolist()], dtype=np.int64)
@@ -284,25 +281,13 @@ def _only_neutral(numbers: NDArray[np.int64]) -> dict[int, int] | None:
     return dict(zip(elements.tolist(), neutral[0], strict=True)) if len(neutral) == 1 else None
 
 
-def _by_bond_valence(structure: Structure, numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    from pymatgen.analysis.bond_valence import BVAnalyzer
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            analyzer: Any = BVAnalyzer(max_permutations=_COMBINATIONS)  # type: ignore[no-untyped-call]
-            valences = analyzer.get_valences(_plain(structure, numbers))
-        except PARSER_ERRORS:  # no valences, or no parameters for an element
-            return None
-    charges = np.array(valences)
-    return charges.astype(np.int64) if not (charges % 1).any() and not charges.sum() else None
-
-
-def _by_composition(structure: Structure) -> dict[int, int] | None:
+@lru_cache(maxsize=4096)
+def _by_composition(formula: str) -> dict[int, int] | None:
+    from pymatgen.core.composition import Composition
     from pymatgen.core.periodic_table import Element
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        guesses = structure.composition.element_composition.oxi_state_guesses(max_sites=-1)
+        guesses = Composition(formula).oxi_state_guesses(max_sites=-1)
     whole = [guess for guess in guesses if all(float(state).is_integer() for state in guess.values())]
     return {int(Element(symbol).Z): int(state) for symbol, state in whole[0].items()} if whole else None

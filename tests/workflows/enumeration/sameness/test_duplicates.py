@@ -14,7 +14,9 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from matscout.db.candidates import CandidateTable
 from matscout.errors import UserError
 from matscout.workflows.enumeration import enumerate_candidates, prototype_library
+from matscout.workflows.enumeration.sameness import _rows
 from matscout.workflows.enumeration.sameness.duplicates import find_duplicates, split_groups
+from matscout.workflows.enumeration.sameness.protostructure import protostructure_labels
 
 LIBRARY = prototype_library()
 HALITE = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
@@ -117,6 +119,24 @@ def test_a_bad_item_is_refused_and_the_others_go_on():
     assert found.groups.tolist() == [-1, 0, 0, -1]
     assert [row for row, _ in found.refused] == [0, 3]
     assert [group.rows for group in found.repeated] == [(1, 2)]
+
+
+def test_what_a_label_has_no_letters_for_is_refused():
+    many = Structure(Lattice.cubic(20), list(range(1, 28)), np.arange(27)[:, None] * [1 / 27, 0, 0])
+    found = find_duplicates([many, HALITE])
+    assert found.groups.tolist() == [-1, 0]
+    assert "27 elements in one crystal" in found.refused[0].reason
+
+
+def test_labels_are_there_for_those_that_needed_none(monkeypatch):
+    items = [rutile(0.3), HALITE, rutile(0.3, metal="Sn"), HALITE * (2, 1, 1)]
+    labelled = []
+    its_own = _rows.label_of
+    monkeypatch.setattr(_rows, "label_of", lambda *given: labelled.append(given[0].formula) or its_own(*given))
+    found = find_duplicates(items)
+    assert found.groups.tolist() == [0, 1, 2, 1]
+    assert labelled == ["Na4 Cl4", "Na8 Cl8"]
+    assert found.labels.tolist() == protostructure_labels(items)[0].tolist()
 
 
 def test_nothing_has_no_duplicates():
