@@ -11,7 +11,7 @@ from pymatgen.core.periodic_table import Element
 
 from matscout.db._elements import N_ELEMENTS, atomic_numbers, electronegativities
 from matscout.workflows.enumeration import volume
-from matscout.workflows.enumeration.volume import VolumeParameters, pair_sums
+from matscout.workflows.enumeration.volume import SATURATION, VolumeParameters, pair_sums
 
 if TYPE_CHECKING:
     from _lib.volume_data import Crystal
@@ -177,8 +177,10 @@ class Fit:
         """Logarithms of the predicted volumes, as `volume.predict_volumes` without its bounds."""
         v = self.values
         radius, e, k, h = v["scale"] * self.prior.radius, v["electronegativity"], v["pair_slope"], v["crystal_slope"]
-        own, mean, i, j = radius - h * e, rows.total(e[rows.element])[rows.pair_of], rows.first, rows.second
-        length = own[i] + own[j] + (k[i] - k[j]) * (e[j] - e[i]) + (h[i] + h[j]) * mean
+        mean, i, j = rows.total(e[rows.element])[rows.pair_of], rows.first, rows.second
+        length = radius[i] + radius[j] + (k[i] - k[j]) * (e[j] - e[i])
+        for end in (i, j):
+            length = length + h[end] * SATURATION * torch.tanh((mean - e[end]) / SATURATION)
         taken = rows.sums * torch.clamp(length, min=volume.SHORTEST) ** 8
         return 3 / 8 * torch.log(torch.zeros(rows.n, dtype=torch.float64).index_add(0, rows.pair_of, taken))
 

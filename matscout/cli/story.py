@@ -78,7 +78,7 @@ def _decoration(space: Space, row: int) -> str:
 
 
 def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Space, row: int) -> dict[str, Any]:
-    candidate_id = space.table.ids[row]
+    candidate_id = space.table.ids_at([row])[0]
     prototype = space.table.prototypes[space.table.prototype_index[row]]
     query = {"campaign": campaign["_id"], "selection.chosen.candidate_id": candidate_id}
     found = store.collection("selections").find_one(query)
@@ -90,7 +90,7 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
     label = store.collection("labels").find_one({"_id": f"{campaign['_id']}/{candidate_id}"})
     return {
         "candidate_id": candidate_id,
-        "formula": space.table.formulas[row],
+        "formula": space.table.formulas_at([row])[0],
         "prototype": prototype.name,
         "prototype_label": prototype.label,
         "prototype_source": prototype.source,
@@ -160,16 +160,18 @@ def _lines(story: dict[str, Any]) -> list[str]:
     elif story["same_crystal_as"]:
         lines.append(f"chosen       never: it is the same crystal as candidate {story['same_crystal_as']}")
     else:
-        lines += _lines_of_outlook(story["outlook"])
+        lines += _lines_of_outlook(story["outlook"], calculated=story["calculation"] is not None)
     lines += _lines_of_calculation(story)
     if story["label"]:
         lines += _lines_of_label(Label.model_validate(story["label"]))
     return lines
 
 
-def _lines_of_outlook(outlook: dict[str, Any] | None) -> list[str]:
+def _lines_of_outlook(outlook: dict[str, Any] | None, *, calculated: bool) -> list[str]:
     if outlook is None:
-        return ["chosen       never: calculated by --exhaustive, or nothing could be learned yet"]
+        return [
+            "chosen       never" + (": calculated by --exhaustive" if calculated else ", and nothing was learned yet")
+        ]
     return [
         "chosen       never: other candidates came first",
         f"prediction   {outlook['distance']:+.3f} ± {outlook['std']:.3f} eV/atom from the hull as it stands",

@@ -96,7 +96,7 @@ def _print_counts(counts: dict[str, int]) -> None:
     listed = ", ".join(f"{name} {count:,}" for name, count in ordered[:_PROTOTYPES_SHOWN])
     rest, without = len(ordered) - _PROTOTYPES_SHOWN, len(counts) - len(ordered)
     more = f" and {rest} more (all with --json)" if rest > 0 else ""
-    none = f"; {without} give none, or only crystals that stand under another name" if without else ""
+    none = f"; none of {without} more, or only crystals that stand under another name" if without else ""
     text = fill(listed + more + none, 100, initial_indent=" " * 13, subsequent_indent=" " * 13, break_on_hyphens=False)
     echo(text)
 

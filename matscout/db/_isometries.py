@@ -31,6 +31,10 @@ _COMBINATIONS = np.array(list(product(range(-2, 3), repeat=3)))
 _FAR = 1.6
 
 
+#: Radius of the shell that a fingerprint looks at, where one atom has the volume 1: two or three shells of neighbours.
+_SHELL = 2.2
+
+
 class Crystal(NamedTuple):
     """A periodic set of sites: lattice (3, 3) in rows, fractional coordinates (n, 3), role of each site (n,)."""
 
@@ -95,6 +99,28 @@ def _distances(crystal: Crystal) -> Floats:
     distances = np.sqrt(squared)
     distances[distances < TOLERANCE] = np.inf  # a site and itself
     return distances
+
+
+def fingerprint(crystal: Crystal, n_roles: int) -> Floats:
+    """Sum over near pairs of sites what two crystals must have in common for an isometry, and is cheap to compare.
+
+    Returns
+    -------
+    For each pair of roles, per site of the crystal, the sum of (R² - d²)² over the distances d below R; sorted, so that
+    the names of the roles do not matter, shape (n_roles²,). It changes smoothly with the sites' positions.
+    """
+    lattice = crystal.lattice
+    heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    images = [np.arange(-n, n + 1) for n in np.ceil(_SHELL / heights + 0.5).astype(int)]
+    shifts = np.array(list(product(*images))) @ lattice
+    delta = crystal.frac_coords[None] - crystal.frac_coords[:, None]
+    delta = (delta - np.round(delta)) @ lattice
+    weights = np.zeros(delta.shape[:2])
+    for shift in shifts:
+        squared = ((delta + shift) ** 2).sum(axis=-1)
+        weights += np.where(squared > TOLERANCE**2, np.maximum(_SHELL**2 - squared, 0.0) ** 2, 0.0)
+    belongs = np.eye(n_roles)[crystal.roles]
+    return np.sort(belongs.T @ weights @ belongs / len(crystal.roles), axis=None)
 
 
 def role_maps(first: Crystal, second: Crystal) -> list[tuple[int, ...]]:

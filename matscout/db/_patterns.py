@@ -12,6 +12,7 @@ the element of block 1, the others that of block 0.
 from __future__ import annotations
 
 from functools import cache
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,15 +127,25 @@ def _generators(prototype: Prototype, pattern: Pattern) -> Iterator[Labels]:
 
 def _of_same_sizes(prototype: Prototype, pattern: Pattern, other: Prototype) -> Iterator[Pattern]:
     """Give the patterns of another prototype whose merged roles have as many sites as those of the pattern."""
-    sizes = _sizes(prototype, pattern)
-    for target in all_patterns(len(other.roles)):
-        if max(target) == max(pattern) and _sizes(other, target) == sizes:
-            yield target
+    sizes = _sizes(tuple(prototype.multiplicity.tolist()), pattern)
+    yield from _by_sizes(tuple(other.multiplicity.tolist())).get(sizes, ())
 
 
-def _sizes(prototype: Prototype, pattern: Pattern) -> list[int]:
-    counts = np.bincount(pattern, weights=prototype.multiplicity).astype(np.int64)
-    return sorted((counts // np.gcd.reduce(counts)).tolist())
+@cache
+def _by_sizes(multiplicity: tuple[int, ...]) -> dict[tuple[int, ...], list[Pattern]]:
+    """Patterns by the sites of their merged roles in a formula unit."""
+    found: dict[tuple[int, ...], list[Pattern]] = {}
+    for pattern in all_patterns(len(multiplicity)):
+        found.setdefault(_sizes(multiplicity, pattern), []).append(pattern)
+    return found
+
+
+def _sizes(multiplicity: tuple[int, ...], pattern: Pattern) -> tuple[int, ...]:
+    sites = [0] * (max(pattern) + 1)
+    for block, n in zip(pattern, multiplicity, strict=True):
+        sites[block] += n
+    divisor = gcd(*sites)
+    return tuple(sorted(n // divisor for n in sites))
 
 
 def _isometric(first: Prototype, second: Prototype, target: Pattern) -> Iterator[Labels]:

@@ -63,16 +63,22 @@ def _write(tables: Iterable[CandidateTable], file: IO[bytes]) -> int:
     import pyarrow.parquet as pq
 
     parts = iter(tables)
+    empty: list[CandidateTable] = []  # their columns may not know of what kind they are
     first = next(parts, None)
-    if first is None:
+    while first is not None and not len(first):
+        empty.append(first)
+        first = next(parts, None)
+    if first is None and not empty:
         raise ValueError("no table to write")
-    rows, counts = 0, first.filter_counts
+    first = first or empty.pop()
+    rows, counts = 0, merge_filter_counts([first.filter_counts, *(table.filter_counts for table in empty)])
     with pq.ParquetWriter(file, _arrow(first).schema, compression="zstd") as writer:
         for table in chain([first], parts):
             if table is not first:
                 _refuse_stranger(first, table)
                 counts = merge_filter_counts([counts, table.filter_counts])
-            writer.write_table(_arrow(table).cast(writer.schema))
+            if len(table):
+                writer.write_table(_arrow(table).cast(writer.schema))
             rows += len(table)
         document = {
             "version": _VERSION,
@@ -95,6 +101,12 @@ def _arrow(table: CandidateTable) -> Any:
 
 
 def _refuse_stranger(first: CandidateTable, other: CandidateTable) -> None:
+    for name, values in other.columns.items():
+        mine = first.columns.get(name)
+        if mine is not None and mine.dtype.kind != values.dtype.kind and len(mine) and len(values):
+            raise ValueError(f"column {name!r} holds {mine.dtype} in one table and {values.dtype} in another")
+    if first.oxidation_states != other.oxidation_states:
+        raise ValueError("tables of different oxidation states cannot be written into one file")
     same = len(first.prototypes) == len(other.prototypes) and all(
         mine is its or mine.key == its.key for mine, its in zip(first.prototypes, other.prototypes, strict=True)
     )
@@ -129,7 +141,8 @@ def iterate_candidate_file(path: str | os.PathLike[str], size: int = 1 << 18) ->
 
     Yields
     ------
-    Tables in order; each has the filter counts of the whole file.
+    Tables in order. The first has the filter counts of the whole file and the others have counts of 0, so that they add
+    up to what they were.
 
     Raises
     ------
@@ -146,6 +159,11 @@ def iterate_candidate_file(path: str | os.PathLike[str], size: int = 1 << 18) ->
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
             yield _table(document, columns)
+            document = document | {"filter_counts": _nothing_more(document["filter_counts"])}
+
+
+def _nothing_more(counts: Iterable[FilterCount]) -> list[FilterCount]:
+    return [FilterCount(count.name, 0, 0) for count in counts]
 
 
 def _document(path: str | os.PathLike[str]) -> dict[str, Any]:

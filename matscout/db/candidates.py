@@ -224,6 +224,14 @@ class CandidateTable:
             formulas[rows] = _formulas.reduced_formulas(self.decoration[rows, : len(amounts)], amounts)
         return formulas.tolist()
 
+    def formulas_at(self, indices: ArrayLike) -> list[str]:
+        """Reduced formulas of some rows, without writing the others."""
+        return self._part(self._rows(indices)).formulas
+
+    def chemical_systems_at(self, indices: ArrayLike) -> list[str]:
+        """Chemical systems of some rows, without writing the others."""
+        return self._part(self._rows(indices)).chemical_systems
+
     @property
     def chemical_systems(self) -> list[str]:
         """Chemical systems, elements in alphabetical order, `O-Sr-Ti`."""
@@ -290,11 +298,16 @@ class CandidateTable:
         return self._part(rows)
 
     def chunks(self, size: int) -> Iterator[CandidateTable]:
-        """Give the table in parts of at most `size` rows, in order; the parts share its memory."""
+        """Give the table in parts of at most `size` rows, in order; the parts share its memory.
+
+        The first has the table's filter counts, the others counts of 0, so that they add up.
+        """
         if size < 1:
             raise ValueError(f"a chunk needs at least one row, got {size}")
+        nothing = [FilterCount(count.name, 0, 0) for count in self.filter_counts]
         for start in range(0, len(self), size):
-            yield self._part(slice(start, start + size))
+            part = self._part(slice(start, start + size))
+            yield part.replace(filter_counts=nothing) if start else part
 
     def _part(self, rows: NDArray[np.intp] | slice) -> CandidateTable:
         return CandidateTable(

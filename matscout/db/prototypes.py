@@ -259,6 +259,10 @@ class Prototype:
     def _reduced(self) -> _isometries.Crystal:
         return _isometries.reduced(_isometries.Crystal(self.lattice, self.frac_coords, self.role_of_site))
 
+    @cached_property
+    def _fingerprint(self) -> NDArray[np.float64]:
+        return _isometries.fingerprint(self._reduced, len(self.roles))
+
     def role_maps(self, other: Prototype) -> list[tuple[int, ...]]:
         """Find the maps of roles under which this crystal is the other one, rotated, reflected, moved or scaled.
 
@@ -266,9 +270,12 @@ class Prototype:
         -------
         `m[i]` is the role of `other` that role `i` falls on; empty when they are different crystals.
         """
-        mine, its = np.sort(self.shortest_distances, axis=None), np.sort(other.shortest_distances, axis=None)
-        if mine.shape != its.shape or np.abs(mine - its).max() > 2 * _isometries.TOLERANCE:
-            return []  # a cheap look before the search
+        # cheap looks before the search: sites within the tolerance change no sum by more than a percent
+        if len(self._reduced.roles) != len(other._reduced.roles) or len(self.roles) != len(other.roles):
+            return []
+        mine, its = self._fingerprint, other._fingerprint
+        if (np.abs(mine - its) > 0.02 * (mine + 0.05)).any():
+            return []
         return _isometries.role_maps(self._reduced, other._reduced)
 
     def canonical(self, decoration: ArrayLike) -> NDArray[np.uint8]:

@@ -282,3 +282,28 @@ def test_tables_that_do_not_belong_together_leave_no_file(tmp_path):
     with pytest.raises(ValueError, match="no table"):
         write_candidates([], path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_streamed_into_another_keeps_its_counts(tmp_path):
+    table = enumerate_candidates("cubic-perovskite", POOL, [ChargeNeutrality()])
+    write_candidates(table.chunks(3), tmp_path / "one.parquet")
+    write_candidates(iterate_candidate_file(tmp_path / "one.parquet", 5), tmp_path / "two.parquet")
+    again = read_candidates(tmp_path / "two.parquet")
+    assert again.filter_counts == table.filter_counts
+    assert again.ids == table.ids
+
+
+def test_columns_of_another_kind_are_refused_and_empty_parts_are_of_any_kind(tmp_path):
+    table = enumerate_candidates("rock-salt", ["Li", "F", "Cl"])
+    empty = table.take([]).replace(columns={"note": np.array([])})
+    words = table.replace(columns={"note": np.array(["a", "b", "c"])})
+    assert write_candidates([empty, words, empty], tmp_path / "words.parquet") == 3
+    assert read_candidates(tmp_path / "words.parquet").columns["note"].tolist() == ["a", "b", "c"]
+    numbers = table.replace(columns={"note": np.arange(3)})
+    with pytest.raises(ValueError, match="column 'note' holds"):
+        write_candidates([words, numbers], tmp_path / "mixed.parquet")
+
+
+def test_single_rows_are_written_without_the_others(table):
+    assert table.formulas_at([3, 0]) == ["NaCl", "CsPbBr3"]
+    assert table.chemical_systems_at([1]) == ["O-Sr-Ti"]

@@ -250,7 +250,7 @@ class Campaign:
                     "_id": key,
                     "campaign": self.spec.id,
                     "candidate_id": candidate_id,
-                    "formula": space.table.formulas[row],
+                    "formula": space.table.formulas_at([row])[0],
                     "prototype": space.table.prototypes[space.table.prototype_index[row]].name,
                     "round": round_number,
                     "calculation_id": request.id,

@@ -83,7 +83,7 @@ def _found(path: Path) -> Path:
         return path
     if path.exists():
         raise UserError(f"{path} is no file")
-    close = nearest(path.name, [one.name for one in path.parent.glob("*") if one.is_file()])
+    close = nearest(path.name, [one.name for one in path.parent.glob(f"*{path.suffix}") if one.is_file()])
     raise MissingFileError(f"no file {path}" + (f". Did you mean {close}?" if close else ""))
 
 

@@ -279,8 +279,7 @@ def _first_new(
 
 
 def _by_id(space: Space, rows: Mapping[int, int]) -> dict[str, str]:
-    ids = space.table.ids
-    return {ids[row]: ids[other] for row, other in rows.items()}
+    return dict(zip(space.table.ids_at(list(rows)), space.table.ids_at(list(rows.values())), strict=True))
 
 
 def _select_diverse(
@@ -342,8 +341,8 @@ def _prediction(
 ) -> CandidatePrediction:
     table = space.table
     identity: dict[str, Any] = {
-        "candidate_id": table.ids[row],
-        "formula": table.formulas[row],
+        "candidate_id": table.ids_at([row])[0],
+        "formula": table.formulas_at([row])[0],
         "prototype": table.prototypes[table.prototype_index[row]].name,
         "rank": rank,
     }

@@ -53,9 +53,9 @@ def label(
     versions = {package: version(package) for package in _LABEL_PACKAGES}
     protocol = get_protocol(spec.protocol)
     labels = []
-    for n, candidate_id in enumerate(ids):
-        row = space.rows[candidate_id]
-        formula, system = space.table.formulas[row], space.table.chemical_systems[row]
+    rows = [space.rows[candidate_id] for candidate_id in ids]
+    names = zip(ids, rows, space.table.formulas_at(rows), space.table.chemical_systems_at(rows), strict=True)
+    for n, (candidate_id, row, formula, system) in enumerate(names):
         round_number, prediction = chosen.get(candidate_id, (None, None))
         labels.append(
             Label(
@@ -98,7 +98,7 @@ def _phases(fractions: Mapping[Any, float], space: Space) -> dict[str, float]:
         name = str(phase)
         if name.startswith("candidate:"):
             row = space.rows[name.removeprefix("candidate:")]
-            name = f"{space.table.formulas[row]} (candidate)"
+            name = f"{space.table.formulas_at([row])[0]} (candidate)"
         else:
             name = name.split(":", 1)[0]
         phases[name] = phases.get(name, 0.0) + float(fraction)
@@ -118,8 +118,9 @@ def _same_crystals(
     """
     from matscout.workflows.stability.crystals import group_crystals
 
-    counts = Counter(space.table.formulas[space.rows[i]] for i in ids)
-    members = [i for i in ids if counts[space.table.formulas[space.rows[i]]] > 1]
+    formulas = space.table.formulas_at([space.rows[i] for i in ids])
+    counts = Counter(formulas)
+    members = [i for i, formula in zip(ids, formulas, strict=True) if counts[formula] > 1]
     groups = group_crystals([_crystal(results[i]) for i in members])
 
     def order(i: str) -> tuple[float, int, str]:

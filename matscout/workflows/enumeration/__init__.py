@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         parse_mixture,
     )
     from matscout.workflows.enumeration.prototypes import (
+        RefusedCrystal,
         common_names,
         find_prototypes,
         get_prototype,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         select_prototypes,
     )
     from matscout.workflows.enumeration.sameness import (
+        RefusedRow,
         candidate_labels,
         find_duplicates,
         isoconfigurational,
@@ -90,6 +92,8 @@ __all__ = [
     "MaxSites",
     "Mixture",
     "OctahedralFactor",
+    "RefusedCrystal",
+    "RefusedRow",
     "apply_filters",
     "bartel_tau",
     "candidate_labels",
@@ -159,6 +163,7 @@ _HOMES = {
     ),
     "ordering": ("Mixture", "mixed_structures", "ordered_prototypes", "ordered_structures", "parse_mixture"),
     "prototypes": (
+        "RefusedCrystal",
         "common_names",
         "find_prototypes",
         "get_prototype",
@@ -170,6 +175,7 @@ _HOMES = {
         "select_prototypes",
     ),
     "sameness": (
+        "RefusedRow",
         "candidate_labels",
         "find_duplicates",
         "isoconfigurational",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from matscout.db._patterns import all_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from matscout.db._patterns import Pattern
     from matscout.workflows.enumeration.decorate import Decorations
@@ -28,7 +28,9 @@ class _Kinds(NamedTuple):
     taken: list[list[set[tuple[int, ...]]]]
 
 
-def count_decorations(all_decorations: Sequence[Decorations]) -> list[int]:
+def count_decorations(
+    all_decorations: Sequence[Decorations], earlier: Sequence[Sequence[Decorations]] | None = None
+) -> list[int]:
     """Count the candidates that each prototype gives, without making them.
 
     Parameters
@@ -36,6 +38,8 @@ def count_decorations(all_decorations: Sequence[Decorations]) -> list[int]:
     all_decorations
         Decorations of prototypes, in the order in which they are enumerated: a candidate that several would give counts
         for the first.
+    earlier
+        For each, those before it that could give the same candidates; all before it when None.
 
     Returns
     -------
@@ -51,11 +55,13 @@ def count_decorations(all_decorations: Sequence[Decorations]) -> list[int]:
     [987012]
     """
     kinds = _kinds(all_decorations)
+    places = {id(decorations): place for place, decorations in enumerate(all_decorations)}
     counts = []
     for place, decorations in enumerate(all_decorations):
+        before = range(place) if earlier is None else [places[id(other)] for other in earlier[place]]
         n_roles = len(decorations.prototype.roles)
         patterns = all_patterns(n_roles) if decorations.repeat_elements else [tuple(range(n_roles))]
-        total = sum((_count(all_decorations, place, pattern, kinds) for pattern in patterns), Fraction(0))
+        total = sum((_count(all_decorations, place, before, pattern, kinds) for pattern in patterns), Fraction(0))
         counts.append(int(total))
     return counts
 
@@ -81,13 +87,15 @@ def _kinds(all_decorations: Sequence[Decorations]) -> _Kinds:
     return _Kinds(size, taken)
 
 
-def _count(all_decorations: Sequence[Decorations], which: int, pattern: Pattern, kinds: _Kinds) -> Fraction:
+def _count(
+    all_decorations: Sequence[Decorations], which: int, before: Iterable[int], pattern: Pattern, kinds: _Kinds
+) -> Fraction:
     """Candidates of one prototype whose roles share elements as the pattern says."""
     decorations = all_decorations[which]
     own = decorations.prototype.equivalents(pattern)
     others = [
         (place, labels)
-        for place in range(which)
+        for place in before
         for labels in decorations.images_in(pattern, all_decorations[place])
         if all_decorations[place].repeat_elements or len(set(labels)) == len(labels)
     ]

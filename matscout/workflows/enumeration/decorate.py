@@ -131,9 +131,7 @@ class Decorations:
             decoration[:, list(slot.roles)] = slot.choices[numbers // stride % len(slot.choices)]
         return decoration
 
-    def parts(
-        self, earlier: Sequence[Decorations] = (), chunk: int | None = None, start: int = 0
-    ) -> Iterator[NDArray[np.uint8]]:
+    def parts(self, earlier: Sequence[Decorations] = (), chunk: int | None = None) -> Iterator[NDArray[np.uint8]]:
         """Give the decorations in parts, each candidate once.
 
         Parameters
@@ -142,8 +140,6 @@ class Decorations:
             Decorations of other prototypes; what they hold is left out.
         chunk
             Ordered decorations looked at together.
-        start
-            Ordered decorations passed over.
 
         Yields
         ------
@@ -151,7 +147,7 @@ class Decorations:
         prototype's canonical representative, so that a candidate looks the same in every table.
         """
         size = chunk or CHUNK
-        for first in range(start, self.total, size):
+        for first in range(0, self.total, size):
             numbers = np.arange(first, min(first + size, self.total))
             decoration = self._made(numbers)
             if not self.repeat_elements:

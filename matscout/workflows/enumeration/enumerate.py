@@ -12,7 +12,7 @@ from matscout.db.candidates import CandidateTable, merge_filter_counts
 from matscout.errors import UserError
 from matscout.workflows.enumeration.choices import choices_by_role
 from matscout.workflows.enumeration.counting import count_decorations
-from matscout.workflows.enumeration.decorate import Decorations, Slot
+from matscout.workflows.enumeration.decorate import CHUNK, Decorations, Slot
 from matscout.workflows.enumeration.filters import apply_filters, nothing_left
 from matscout.workflows.enumeration.ordering.ordered_cells import ordered_prototypes
 from matscout.workflows.enumeration.prototypes.library import select_prototypes
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 LIMIT = 50_000_000
 """More candidates than this are refused in one table: they would take gigabytes. `iterate_candidates` has no limit."""
 
+_LARGEST = 1 << 62
+_MOST_ROLES_TO_REPEAT = 7
+
 _SEARCH_LIMIT = 4 * LIMIT
 """More ordered decorations than this are refused in one table: they would take minutes."""
 
@@ -52,7 +55,8 @@ def enumerate_candidates(
     Two decorations are one candidate when an isometry maps one crystal onto the other, at the prototype's parameters or
     at ideal values that it declares: the elements of an elpasolite's B and B' may stand in the other order than in
     `elements`, as each candidate is written with the smallest atomic numbers first. Prototypes that are one crystal
-    under two names, such as `rock-salt` and `AB_cF8_225_a_b`, give each candidate under the name that stands first.
+    under two names, such as `rock-salt` and `AB_cF8_225_a_b`, give each candidate under the name that stands first, and
+    a filter that looks at the prototype judges it under that name.
 
     Parameters
     ----------
@@ -96,7 +100,7 @@ def iterate_candidates(
     *,
     repeat_elements: bool = False,
     max_cells: int = 1,
-    chunk: int = 1 << 18,
+    chunk: int = CHUNK,
 ) -> Iterator[CandidateTable]:
     """Enumerate in parts, for spaces that no memory holds.
 
@@ -174,22 +178,43 @@ class CandidateSpace:
     ) -> None:
         chosen = select_prototypes(prototypes)
         choices = choices_by_role(chosen, elements)
-        self.decorations = [
-            Decorations(ordered, slots, repeat_elements)
-            for prototype in chosen
-            for ordered, slots in _slots(prototype, choices, max_cells)
-        ]
+        self.decorations: list[Decorations] = []
+        self._earlier: list[list[Decorations]] = []
+        for prototype in chosen:
+            before = list(self.decorations)
+            # ordered cells of one prototype are told apart when they are made, unless its roles may be exchanged
+            apart = not repeat_elements and len(prototype.equivalent_roles) == 1
+            for ordered, slots in _slots(prototype, choices, max_cells):
+                self._earlier.append(before if apart else list(self.decorations))
+                self.decorations.append(Decorations(ordered, slots, repeat_elements))
         self.prototypes = [decorations.prototype for decorations in self.decorations]
         self.oxidation_states = {role: dict(one.states) for role, one in choices.items() if one.states}
-        self.counts = dict(zip((p.name for p in self.prototypes), count_decorations(self.decorations), strict=True))
-        if not sum(self.counts.values()):
+        self._refuse_unnumbered()
+        self._n = count_decorations(self.decorations, self._earlier)
+        self.counts: dict[str, int] = {}
+        """Candidates of each prototype by its name, before filters."""
+        for prototype, n in zip(self.prototypes, self._n, strict=True):
+            self.counts[prototype.name] = self.counts.get(prototype.name, 0) + n
+        if not sum(self._n):
             raise UserError(
                 f"no candidates: {', '.join(p.name for p in chosen[:5])} cannot be decorated with these elements"
                 + ("" if repeat_elements else ", as no element may fill two roles of a candidate")
             )
 
+    def _refuse_unnumbered(self) -> None:
+        """Refuse decorations that no 64-bit number counts, and more roles than patterns can be gone through."""
+        for decorations in self.decorations:
+            name, n_roles = decorations.prototype.name, len(decorations.prototype.roles)
+            if decorations.total >= _LARGEST:
+                raise UserError(f"{name} has {decorations.total:.1e} ordered decorations: name fewer elements")
+            if decorations.repeat_elements and n_roles > _MOST_ROLES_TO_REPEAT:
+                raise UserError(
+                    f"{name} has {n_roles} roles: with repeat_elements at most {_MOST_ROLES_TO_REPEAT} can be treated; "
+                    "merge roles, as with roles: elements"
+                )
+
     def _refuse_too_large(self) -> None:
-        total = sum(self.counts.values())
+        total = sum(self._n)
         if total > LIMIT:
             raise UserError(
                 f"{total:,} candidates are more than one table may hold ({LIMIT:,}): name fewer elements for the roles "
@@ -212,7 +237,7 @@ class CandidateSpace:
             More than one table may hold.
         """
         self._refuse_too_large()
-        total = sum(self.counts.values())
+        total = sum(self._n)
         width = max(len(prototype.roles) for prototype in self.prototypes)
         decoration = np.zeros((total, width), dtype=np.uint8)
         index, volume = np.empty(total, dtype=np.int32), np.empty(total)
@@ -223,7 +248,9 @@ class CandidateSpace:
             index[part] = place
             volume[part] = predict_volumes(self.prototypes[place], rows)
             start += len(rows)
-        return self._table(index[:start], decoration[:start], volume[:start])
+        if start != total:
+            raise RuntimeError(f"{total} candidates were counted, {start} made")
+        return self._table(index, decoration, volume)
 
     def tables(self, chunk: int) -> Iterator[CandidateTable]:
         """Make the candidates in parts of at most so many rows."""
@@ -236,7 +263,7 @@ class CandidateSpace:
 
     def _parts(self, chunk: int | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for place, decorations in enumerate(self.decorations):
-            for rows in decorations.parts(self.decorations[:place], chunk):
+            for rows in decorations.parts(self._earlier[place], chunk):
                 if len(rows):
                     yield place, rows
 

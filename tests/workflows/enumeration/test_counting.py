@@ -34,7 +34,7 @@ def test_one_pool_of_elements_gives_the_textbook_number(name, count, n):
 
 @pytest.mark.parametrize(
     ("name", "n", "count"),
-    [("cubic-perovskite", 64, 249_984), ("elpasolite", 39, 987_012), ("elpasolite", 39, 1_974_024 // 2)],
+    [("cubic-perovskite", 64, 249_984), ("elpasolite", 39, 987_012), ("ThCr2Si2", 52, 132_600)],
 )
 def test_the_published_spaces_have_their_sizes(name, n, count):
     assert sum(count_candidates(name, FIRST[:n]).values()) == count

@@ -14,11 +14,13 @@ from matscout.db.candidates import FilterCount
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
 from matscout.workflows.enumeration import (
+    ChargeNeutrality,
     count_candidates,
     decorate,
     enumerate_candidates,
     get_prototype,
     iterate_candidates,
+    ordered_prototypes,
 )
 from matscout.workflows.enumeration.filters import FilterResult, MaxSites
 
@@ -225,10 +227,36 @@ def test_a_space_too_large_to_enumerate_is_refused_at_once():
 
 
 def test_a_space_with_few_candidates_among_too_many_decorations_is_refused_at_once():
-    many = [Element.from_Z(z).symbol for z in range(1, 101)]
-    elements = {"A": many, "B": many, "C": many, "D": ["O"], "E": ["O", *many[10:]]}
-    with pytest.raises(UserError, match=r"candidates are more than one table may hold|ordered decorations, more than"):
-        enumerate_candidates("sigma_tP30_136_bf2ij", elements)
+    frac = np.random.default_rng(0).random((9, 3))
+    unlike = Prototype("unlike", "", tuple("ABCDEFGHI"), np.eye(3) * 9, frac, np.arange(9))
+    with pytest.raises(UserError, match=r"^unlike with 9 x .* has 3\.9e\+08 ordered decorations, more than 2e\+08"):
+        enumerate_candidates(unlike, [*POOL, "Fe"])
+    with pytest.raises(UserError, match=r"unlike has .* ordered decorations: name fewer elements"):
+        count_candidates(unlike, [Element.from_Z(z).symbol for z in range(1, 119)])
+    with pytest.raises(UserError, match="unlike has 9 roles: with repeat_elements at most 7"):
+        count_candidates(unlike, ["Li"], repeat_elements=True)
+
+
+def test_one_prototype_given_twice_counts_once():
+    salt = get_prototype("rock-salt")
+    again = Prototype.from_dict(salt.to_dict())
+    elements = {"A": ["Li"], "B": ["Ti"], "X": ["F", "Cl"]}
+    table = enumerate_candidates([get_prototype("cubic-perovskite"), salt, again], elements)
+    assert table.formulas == ["LiTiF3", "LiTiCl3", "LiF", "LiCl"]
+
+
+def test_an_ordered_cell_given_beside_its_mixture_loses_nothing():
+    perovskite = get_prototype("cubic-perovskite")
+    cells = ordered_prototypes(perovskite, {"B": (1, 1)}, max_cells=2)
+    elements = {"A": ["Cs"], "B": ["Ag0.5Bi0.5", "Ti"], "X": ["Cl"], "B.1": ["Ag"], "B.2": ["Bi"]}
+    table = enumerate_candidates([perovskite, *cells], elements, max_cells=2)
+    assert sorted(table.formulas) == ["Cs2AgBiCl6"] * 3 + ["CsTiCl3"]
+
+
+def test_ions_follow_their_element_into_the_role_where_a_candidate_writes_it():
+    elements = {"X": ["Fe3+"], "Y": ["S2-"], "Z": ["S2-"]}  # 2 x 3 - 2 - 2 is not 0, however the roles are written
+    with pytest.raises(UserError, match="charge-neutrality removed 1 of 1"):
+        enumerate_candidates("heusler", elements, [ChargeNeutrality()], repeat_elements=True)
 
 
 def test_equivalent_orders_in_separate_lists_are_one_candidate():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, atomic_numbers, symbols
+from matscout.db._patterns import all_patterns
 from matscout.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -138,12 +139,26 @@ def charges_of_roles(
     tables = []
     for role in range(len(prototype.roles)):
         states: dict[str, set[int]] = {}
-        for other in sorted({permutation[role] for permutation in prototype.equivalent_roles}):
+        for other in sorted(_exchanged(prototype, role)):
             name = prototype.roles[other]
             for symbol, given in own.get(name, own.get(name.split(".")[0], {})).items():
                 states.setdefault(symbol, set()).update(given)
         tables.append(_replaced(common, {symbol: tuple(sorted(given)) for symbol, given in states.items()}))
     return tuple(tables)
+
+
+def _exchanged(prototype: Prototype, role: int) -> set[int]:
+    """Roles whose element may come to stand in a role when a candidate is written in its one way.
+
+    With an element in several roles there are more exchanges than without; they are looked for only up to five roles,
+    beyond which roles that share an element are rare and their patterns many.
+    """
+    found = {permutation[role] for permutation in prototype.equivalent_roles}
+    if len(prototype.roles) <= 5:
+        for pattern in all_patterns(len(prototype.roles)):
+            for labels in prototype.equivalents(pattern):
+                found |= {other for other, block in enumerate(pattern) if block == labels[role] and labels != pattern}
+    return found
 
 
 def _replaced(common: ChargeTable, states: Mapping[str, tuple[int, ...]]) -> ChargeTable:

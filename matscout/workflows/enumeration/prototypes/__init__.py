@@ -19,9 +19,10 @@ if TYPE_CHECKING:
         prototype_library,
         select_prototypes,
     )
-    from matscout.workflows.enumeration.prototypes.structure_files import read_structures
+    from matscout.workflows.enumeration.prototypes.structure_files import RefusedCrystal, read_structures
 
 __all__ = [
+    "RefusedCrystal",
     "common_names",
     "find_prototypes",
     "get_prototype",
@@ -36,7 +37,7 @@ __all__ = [
 _HOMES = {
     "from_structures": ("prototype_from_structure", "read_prototype", "read_prototypes"),
     "library": ("common_names", "find_prototypes", "get_prototype", "prototype_library", "select_prototypes"),
-    "structure_files": ("read_structures",),
+    "structure_files": ("RefusedCrystal", "read_structures"),
 }
 
 __getattr__ = late_names(__name__, {name: module for module, names in _HOMES.items() for name in names})

@@ -15,7 +15,7 @@ import numpy as np
 from matscout.db._elements import electronegativities, symbols
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
-from matscout.workflows.enumeration.filters.oxidation import common_oxidation_states
+from matscout.workflows.enumeration.filters.oxidation import MISSING_COMMON_STATES, common_oxidation_states
 from matscout.workflows.enumeration.prototypes.from_structures import atomic_numbers_of, canonical_of, formula_order
 from matscout.workflows.enumeration.prototypes.structure_files import NamedStructure, RefusedCrystal, read_structures
 from matscout.workflows.enumeration.substitution.bond_valence import likely_charges
@@ -274,9 +274,11 @@ def _only_neutral(numbers: NDArray[np.int64]) -> dict[int, int] | None:
     top = np.nanmax(values) if not np.isnan(values).all() else np.inf
     choices = []
     for number, value in zip(elements.tolist(), values.tolist(), strict=True):
-        states = common_oxidation_states(symbols()[number])
+        symbol = symbols()[number]
+        # not the rarer ones: with Fe4+ and P3+ a phosphate of Fe2+ and Fe3+ would be neutral
+        states = set(common_oxidation_states(symbol)) - set(MISSING_COMMON_STATES.get(symbol, ()))
         positive = [state for state in states if state > 0]
-        choices.append([state for state in states if state > 0 or value >= top or not positive])
+        choices.append(sorted(state for state in states if state > 0 or value >= top or not positive))
     neutral = [charges for charges in product(*choices) if amounts @ np.array(charges) == 0]
     return dict(zip(elements.tolist(), neutral[0], strict=True)) if len(neutral) == 1 else None
 
