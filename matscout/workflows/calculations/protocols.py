@@ -84,7 +84,7 @@ _CHGNET_INPUT = {
     "model": "0.3.0",
     "min_volume_A3_per_atom": 2.0,
     "min_distance_of_covalent_radii": 0.5,
-    "isolated_beyond_A": 5.0,
+    "isolated_beyond_A": 5.7,  # in metallic Cs neighbours are 5.3 Å apart; CHGNet sees 6 Å far
 }
 
 _PROTOCOLS = {

@@ -64,7 +64,7 @@ def test_a_static_calculation_leaves_the_cell_alone(perovskite):
     [
         (Structure(Lattice.cubic(1.2), ["Na"], [[0, 0, 0]]), "less than any crystal has"),
         (Structure(Lattice.cubic(6), ["Na", "Cl"], [[0, 0, 0], [0.1, 0, 0]]), "Na and Cl are 0.60 Å apart"),
-        (Structure(Lattice.cubic(9), ["Na"], [[0, 0, 0]]), "no neighbour within 5 Å"),
+        (Structure(Lattice.cubic(9), ["Na"], [[0, 0, 0]]), "no neighbour within 5.7 Å"),
         (Structure(Lattice.cubic(3.5), ["Am"], [[0, 0, 0]]), "no parameters for Am"),
     ],
     ids=["collapsed", "overlapping", "isolated", "unknown element"],

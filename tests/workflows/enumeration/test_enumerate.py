@@ -231,8 +231,9 @@ def test_a_space_with_few_candidates_among_too_many_decorations_is_refused_at_on
     unlike = Prototype("unlike", "", tuple("ABCDEFGHI"), np.eye(3) * 9, frac, np.arange(9))
     with pytest.raises(UserError, match=r"^unlike with 9 x .* has 3\.9e\+08 ordered decorations, more than 2e\+08"):
         enumerate_candidates(unlike, [*POOL, "Fe"])
-    with pytest.raises(UserError, match=r"unlike has .* ordered decorations: name fewer elements"):
-        count_candidates(unlike, [Element.from_Z(z).symbol for z in range(1, 119)])
+    ten = Prototype("ten", "", tuple("ABCDEFGHIJ"), np.eye(3) * 9, [*frac, [0.1, 0.2, 0.3]], np.arange(10))
+    with pytest.raises(UserError, match=r"ten has .* ordered decorations: name fewer elements"):
+        count_candidates(ten, [Element.from_Z(z).symbol for z in range(1, 119)])
     with pytest.raises(UserError, match="unlike has 9 roles: with repeat_elements at most 7"):
         count_candidates(unlike, ["Li"], repeat_elements=True)
 

@@ -88,7 +88,7 @@ def neutral_assignments(
     >>> from matscout.workflows.enumeration.filters.oxidation import charge_table
     >>> lead_titanate = np.array([[82, 22, 8]], dtype=np.uint8)
     >>> neutral_assignments(lead_titanate, np.array([1, 1, 3]), [charge_table()] * 3).charges.tolist()
-    [[2, 4, -2]]
+    [[2, 4, -2], [4, 2, -2]]
     """
     sets = [_state_sets(table) for table in tables]
     columns = [numbers[decoration[:, role]] for role, (numbers, _) in enumerate(sets)]

@@ -45,7 +45,7 @@ class ChargeNeutrality:
     Parameters
     ----------
     oxidation_states
-        `common` (pymatgen's common states with a few additions, see `oxidation.MISSING_COMMON_STATES`), `icsd` (those
+        `common` (pymatgen's common states with a few additions, see `filters.oxidation`), `icsd` (those
         found in the ICSD), `all`, or states by element symbol.
     assign
         Add a column `charge_<role>` for each role, integers: of the neutral assignments the one whose ions are the

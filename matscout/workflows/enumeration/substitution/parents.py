@@ -275,7 +275,7 @@ def _only_neutral(numbers: NDArray[np.int64]) -> dict[int, int] | None:
     choices = []
     for number, value in zip(elements.tolist(), values.tolist(), strict=True):
         symbol = symbols()[number]
-        # not the rarer ones: with Fe4+ and P3+ a phosphate of Fe2+ and Fe3+ would be neutral
+        # of pymatgen's list alone: with an ion more, compounds of one neutral choice would have several
         states = set(common_oxidation_states(symbol)) - set(MISSING_COMMON_STATES.get(symbol, ()))
         positive = [state for state in states if state > 0]
         choices.append(sorted(state for state in states if state > 0 or value >= top or not positive))
