@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from _lib.volume_data import ENTRIES, PEROVSKITES, PHONONS, Crystal, as_crystal, as_cubic, elements, read_structures
+from _lib.volume_data import (
+    ENTRIES,
+    PEROVSKITES,
+    PHONONS,
+    Crystal,
+    as_crystal,
+    as_cubic,
+    elements,
+    measured,
+    read_structures,
+)
 from _lib.volume_fit import SHIFT, Fit, Periodic, Rows
 from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
 
@@ -195,6 +205,10 @@ def main() -> int:
     for name, sample in sets.items():
         part = sample[:: STEPS[name]]
         print(f"as shipped (not held out), {len(part):4d} {name:12s} {errors(predict(part))}")
+    for name, (formulas, sample) in measured().items():
+        ratios = predict(sample)
+        listed = ", ".join(f"{formula} {value:.2f}" for formula, value in zip(formulas, ratios, strict=True))
+        print(f"predicted/measured, {name}: median {np.median(ratios):.2f}; {listed}")
     outside(crystals["entries"])
     extremes([c for sample in sets.values() for c in sample])
     compare_with_pymatgen(structures, crystals)

@@ -93,3 +93,31 @@ def elements() -> list[Crystal]:
             per_atom = atoms.get_volume() / len(atoms)
             found.append(crystal(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers.tolist(), per_atom))
     return found
+
+
+#: Lattice constants in Å at room temperature, as handbooks give them, and the number of atoms in the cubic cell.
+MEASURED = {
+    "rock-salt": (
+        8,
+        "LiF 4.026 NaF 4.634 NaCl 5.640 KCl 6.293 MgO 4.212 CaO 4.811 BaO 5.539 MnO 4.445 FeO 4.307 PbS 5.936 EuO 5.144",
+    ),
+    "cesium-chloride": (2, "CsCl 4.123 CsBr 4.286 TlCl 3.834 NiAl 2.887 TiNi 3.015 AgMg 3.31"),
+    "zincblende": (8, "ZnS 5.409 CdTe 6.482 GaAs 5.653 InSb 6.479 SiC 4.360 CuCl 5.416"),
+    "fluorite": (12, "CaF2 5.463 BaF2 6.200 CeO2 5.411 UO2 5.470 AuAl2 5.997"),
+}
+
+
+def measured() -> dict[str, tuple[list[str], list[Crystal]]]:
+    """Formulas and crystals of a few structure types with their measured volumes, by the prototype's name."""
+    found = {}
+    for name, (n_atoms, text) in MEASURED.items():
+        words = text.split()
+        prototype = get_prototype(name)
+        crystals = []
+        for formula, constant in zip(words[::2], words[1::2], strict=True):
+            elements = re.findall("[A-Z][a-z]?", formula)
+            row = np.array([[atomic_numbers()[element] for element in elements]], dtype=np.uint8)
+            system = "-".join(sorted(elements))
+            crystals.append(Crystal(prototype, row, system, float(constant) ** 3 / n_atoms))
+        found[name] = (words[::2], crystals)
+    return found

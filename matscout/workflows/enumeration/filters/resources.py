@@ -70,7 +70,8 @@ class MaxCost:
     """Keep candidates whose elements cost at most so much, weighted by mass; adds the column `cost`, in USD/kg.
 
     The price is that of the pure elements, with pymatgen's table of 2013 (`pymatgen.analysis.cost`): good for telling
-    iron from rhodium, not for an offer.
+    iron from rhodium, not for an offer. For Na, K and F (250, 1000 and 1900 USD/kg) it holds what small amounts of the
+    pure elements cost, so that their salts look dear.
 
     Parameters
     ----------
