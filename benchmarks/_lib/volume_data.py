@@ -99,7 +99,7 @@ def elements() -> list[Crystal]:
 MEASURED = {
     "rock-salt": (
         8,
-        "LiF 4.026 NaF 4.634 NaCl 5.640 KCl 6.293 MgO 4.212 CaO 4.811 BaO 5.539 MnO 4.445 FeO 4.307 PbS 5.936 EuO 5.144",
+        "LiF 4.026 NaF 4.634 NaCl 5.640 KCl 6.293 MgO 4.212 CaO 4.811 BaO 5.539 MnO 4.445 FeO 4.307 EuO 5.144",
     ),
     "cesium-chloride": (2, "CsCl 4.123 CsBr 4.286 TlCl 3.834 NiAl 2.887 TiNi 3.015 AgMg 3.31"),
     "zincblende": (8, "ZnS 5.409 CdTe 6.482 GaAs 5.653 InSb 6.479 SiC 4.360 CuCl 5.416"),
