@@ -83,8 +83,7 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
     query = {"campaign": campaign["_id"], "selection.chosen.candidate_id": candidate_id}
     found = store.collection("selections").find_one(query)
     selection = Selection.model_validate(found["selection"]) if found else None
-    key = f"selection.passed_over.{candidate_id}"
-    passed = store.collection("selections").find_one({"campaign": campaign["_id"], key: {"$exists": True}}, {key: 1})
+    passed = _passed_over(store, campaign["_id"], candidate_id)
     candidate = store.collection("candidates").find_one({"_id": f"{campaign['_id']}/{candidate_id}"})
     calculation = store.collection("calculations").find_one({"_id": candidate["calculation_id"]}) if candidate else None
     label = store.collection("labels").find_one({"_id": f"{campaign['_id']}/{candidate_id}"})
@@ -100,12 +99,19 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
         "campaign": campaign["_id"],
         "features": {"sets": list(spec.surrogate.features), "n_features": len(space.features.names)},
         "selection": _selection(selection, candidate_id),
-        "same_crystal_as": passed["selection"]["passed_over"][candidate_id] if passed else None,
+        "same_crystal_as": passed,
         "outlook": None if calculation else _outlook(store, spec, space, row),
         "attempts": calculation["attempts"] if calculation else [],
         "calculation": calculation["result"] if calculation else None,
         "label": {k: v for k, v in label.items() if k not in {"_id", "campaign"}} if label else None,
     }
+
+
+def _passed_over(store: Store, campaign_id: str, candidate_id: str) -> str | None:
+    """Return the candidate that is the same crystal as one that was passed over."""
+    rounds = store.collection("selections").find({"campaign": campaign_id}, {"selection.passed_over": 1})
+    found = (document["selection"].get("passed_over", {}).get(candidate_id) for document in rounds)
+    return next((other for other in found if other), None)
 
 
 def _outlook(store: Store, spec: CampaignSpec, space: Space, row: int) -> dict[str, Any] | None:
