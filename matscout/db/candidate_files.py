@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.db.candidates import CandidateTable, FilterCount, merge_filter_counts, own_names
+from matscout.db.candidates import CandidateTable, FilterCount, merge_filter_counts, nothing_more, own_names
 from matscout.db.files import write_whole
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
@@ -159,11 +159,7 @@ def iterate_candidate_file(path: str | os.PathLike[str], size: int = 1 << 18) ->
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
             yield _table(document, columns)
-            document = document | {"filter_counts": _nothing_more(document["filter_counts"])}
-
-
-def _nothing_more(counts: Iterable[FilterCount]) -> list[FilterCount]:
-    return [FilterCount(count.name, 0, 0) for count in counts]
+            document = document | {"filter_counts": nothing_more(document["filter_counts"])}
 
 
 def _document(path: str | os.PathLike[str]) -> dict[str, Any]:

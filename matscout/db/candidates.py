@@ -73,6 +73,11 @@ def _sum(first: FilterCount, second: FilterCount) -> FilterCount:
     )
 
 
+def nothing_more(counts: Iterable[FilterCount]) -> tuple[FilterCount, ...]:
+    """Return counts of 0 under the same names: for the parts behind the one that has the counts of all."""
+    return tuple(FilterCount(count.name, 0, 0) for count in counts)
+
+
 class CandidateTable:
     """Decorated prototypes as columns.
 
@@ -304,10 +309,9 @@ class CandidateTable:
         """
         if size < 1:
             raise ValueError(f"a chunk needs at least one row, got {size}")
-        nothing = [FilterCount(count.name, 0, 0) for count in self.filter_counts]
         for start in range(0, len(self), size):
             part = self._part(slice(start, start + size))
-            yield part.replace(filter_counts=nothing) if start else part
+            yield part.replace(filter_counts=nothing_more(self.filter_counts)) if start else part
 
     def _part(self, rows: NDArray[np.intp] | slice) -> CandidateTable:
         return CandidateTable(

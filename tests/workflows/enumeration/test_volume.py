@@ -76,10 +76,7 @@ def test_the_sum_over_an_fcc_crystal_is_that_of_lennard_jones():
 
 
 def test_perovskites_come_nearer_to_their_real_volume_than_with_pymatgen(data):
-    path = data / PEROVSKITES
-    if not path.is_file():
-        pytest.skip(f"no {path}: set MATSCOUT_DATA to the folder of public data")
-    with gzip.open(path) as file, warnings.catch_warnings():
+    with gzip.open(data / PEROVSKITES) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # coordinates that pymatgen rounds to ideal values
         rows = csv.DictReader(io.TextIOWrapper(file))
         structures = [Structure.from_str(row["cif"], fmt="cif") for row, _ in zip(rows, range(300), strict=False)]

@@ -123,9 +123,7 @@ class Goldschmidt:
     name: str = field(default="goldschmidt", init=False)
 
     def __post_init__(self) -> None:
-        check_window(self.name, self.minimum, self.maximum)
-        check_choice(self.name, "unknown", self.unknown, ("keep", "drop"))
-        charge_table(self.oxidation_states)
+        _check(self)
 
     def __call__(self, table: CandidateTable) -> FilterResult:
         """Judge a table."""
@@ -143,16 +141,14 @@ class OctahedralFactor:
     Parameters
     ----------
     minimum, maximum
-        The window, ends included. Hard spheres X around a B touch each other below 0.414, the square root of 2 less 1,
-        but with Shannon's radii LaAlO3 has 0.38; of the perovskites that Bartel et al. list only MgSiO3, CaSiO3 and
-        CsBeF3 lie outside 0.37 to 0.90.
+        The window, ends included. Hard spheres X around a B touch each other below 0.414, the square root of 2 less 1;
+        0.37 is chosen lower, so that LaAlO3 stays, which has 0.38 with Shannon's radii.
     unknown, oxidation_states
         As for `Goldschmidt`.
 
     References
     ----------
-    Filip and Giustino, PNAS 115, 5397 (2018), doi:10.1073/pnas.1719179115 (limits of hard spheres); Bartel et al.,
-    Science Advances 5, eaav0693 (2019), doi:10.1126/sciadv.aav0693, table S1 (compounds known as perovskites or not).
+    Filip and Giustino, PNAS 115, 5397 (2018), doi:10.1073/pnas.1719179115 (limits of hard spheres).
 
     Examples
     --------
@@ -170,14 +166,19 @@ class OctahedralFactor:
     name: str = field(default="octahedral-factor", init=False)
 
     def __post_init__(self) -> None:
-        check_window(self.name, self.minimum, self.maximum)
-        check_choice(self.name, "unknown", self.unknown, ("keep", "drop"))
-        charge_table(self.oxidation_states)
+        _check(self)
 
     def __call__(self, table: CandidateTable) -> FilterResult:
         """Judge a table."""
         middle = (self.minimum + self.maximum) / 2
         return _in_window(self, table, "octahedral_factor", lambda r: octahedral_factor(r["B"], r["X"]), middle)
+
+
+def _check(rule: Goldschmidt | OctahedralFactor) -> None:
+    """Refuse options that make no window, or that nobody knows."""
+    check_window(rule.name, rule.minimum, rule.maximum)
+    check_choice(rule.name, "unknown", rule.unknown, ("keep", "drop"))
+    charge_table(rule.oxidation_states)
 
 
 def _in_window(
