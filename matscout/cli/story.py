@@ -110,7 +110,8 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
 def _passed_over(store: Store, campaign_id: str, candidate_id: str) -> str | None:
     """Return the candidate that is the same crystal as one that was passed over."""
     rounds = store.collection("selections").find({"campaign": campaign_id}, {"selection.passed_over": 1})
-    found = (document["selection"].get("passed_over", {}).get(candidate_id) for document in rounds)
+    # Not every server answers with an empty "selection" where nothing was passed over.
+    found = (document.get("selection", {}).get("passed_over", {}).get(candidate_id) for document in rounds)
     return next((other for other in found if other), None)
 
 

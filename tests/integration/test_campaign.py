@@ -174,9 +174,9 @@ def test_reference_structures_are_calculated_again(tmp_path, data):
     """One protocol on the hull: the entries of Li-O near the file's hull, relaxed by the campaign's own."""
     (tmp_path / "oxides.yaml").write_text(
         "name: oxides\n"
-        "space: {prototypes: ['A2B_*', 'AB_cF8_225_a_b'], elements: [Li, O], filters: [max-sites: {limit: 6}]}\n"
+        "space: {prototypes: [fluorite, Cu2Sb, rock-salt], elements: [Li, O]}\n"
         "references: {source: file, path: entries/Fe_Li_O_P_entries.json.gz, window: 0.02, max_calculations: 20}\n"
-        "budget: {calculations: 12, first_batch: 12}\n"
+        "budget: {calculations: 5, first_batch: 5}\n"
     )
     answer = run(tmp_path, "run", "oxides.yaml", MATSCOUT_DATA=str(data))
     assert "calculated again" in answer.stdout
