@@ -52,7 +52,9 @@ def results_frame(store: Store, campaign_id: str) -> pd.DataFrame:
     rows = []
     for x in labels:
         result = calculations[x.calculation_id]["result"]
-        row = x.model_dump(exclude={"decomposition", "competitors", "versions"})
+        row = x.model_dump(
+            exclude={"decomposition", "competitors", "competing_systems", "competitor_sources", "versions"}
+        )
         row["decomposition"] = " + ".join(f"{fraction:.4f} {phase}" for phase, fraction in x.decomposition.items())
         row["found"] = is_found(x)
         row |= {

@@ -226,14 +226,13 @@ def _lines_of_calculation(story: dict[str, Any]) -> list[str]:
 def _lines_of_label(label: Label) -> list[str]:
     from matscout.cli.sentences import products, remark
 
-    competitors = ", ".join(f"{n} of {k} element{'s' * (k != '1')}" for k, n in label.competitors.items())
     lines = [
         (
             f"hull         {label.e_above_hull:.3f} eV/atom above, decomposition energy "
             f"{label.decomposition_energy:+.3f}, formation energy {label.formation_energy:.3f} eV/atom"
         ),
         f"             decomposes to {products(label)}",
-        f"             hull {label.hull_version}, competitors: {competitors}; correction {label.correction}",
+        f"             hull {label.hull_version}, competitors: {label.judged_against}; correction {label.correction}",
     ]
     if remark(label):
         lines.append(f"             {remark(label)}")

@@ -217,7 +217,16 @@ class Label(Document):
     same_crystal_as: str | None = Field(default=None, description="Candidate it relaxed into the same crystal as")
     known_as: str | None = Field(default=None, description="Reference entry that is the same crystal")
     hull_version: str = Field(description="Content hash of the hull's entries")
-    competitors: dict[str, int] = Field(description="Entries considered, by number of elements")
+    competitors: dict[str, int] = Field(description="Entries considered, by number of elements, itself not among them")
+    competing_systems: dict[str, int] = Field(
+        default_factory=dict, description="Entries considered in each chemical system; those without any are left out"
+    )
+    competitor_sources: dict[str, int] = Field(
+        default_factory=dict, description="Entries considered, by where they are from"
+    )
+    judged_against: str = Field(
+        default="", description="The same in words, such as 3 elements and 2 binaries alone, no ternaries"
+    )
     protocol: str = Field(description="Protocol of the energies")
     protocol_id: str = Field(description="Its content hash")
     correction: str = Field(description="Correction scheme that joins the energies of the hull")

@@ -240,10 +240,12 @@ def _plan_file(
     inside = restrict(entries, elements)
     if options.recompute:
         return _plan_recompute(options, protocol, inside)
-    from matscout.workflows.stability.schemes import MATERIALS_PROJECT, calibration_sample, get_scheme
+    from matscout.workflows.stability.schemes import MATERIALS_PROJECT, get_scheme
+    from matscout.workflows.stability.schemes.calibration import calibration_sample
 
     scheme = get_scheme(options.correction)
-    scheme.check_protocols([protocol.name, MATERIALS_PROJECT])
+    given = [entry_name(entry) for entry in inside]
+    scheme.check_protocols({protocol.name: ["all that the campaign calculates"], MATERIALS_PROJECT: given})
     scheme.check_references(inside)
     sample = calibration_sample(inside, elements, options.error_sample)
     requests = tuple(_entry_request(entry, protocol) for entry in sample)
@@ -266,10 +268,15 @@ def entry_name(entry: ComputedEntry) -> str:
 def _plan_recompute(options: FileReferences, protocol: Protocol, entries: Sequence[ComputedEntry]) -> ReferencePlan:
     """Choose the entries near the file's own hull, nearest first."""
     from matscout.workflows.stability.hull import Hull
+    from matscout.workflows.stability.schemes import get_scheme, ids_by_protocol
 
-    hull = Hull.from_entries(entries)
-    distances = hull.e_above_hull([e.composition for e in entries], [e.energy_per_atom for e in entries])
-    near = [entries[i] for i in np.argsort(distances, kind="stable") if distances[i] <= options.window]
+    # Uncorrected GGA and GGA+U have no hull of their own; corrected, they tell which phases are worth calculating.
+    protocols = ids_by_protocol(entries)
+    mp2020 = get_scheme("mp2020")
+    judged = mp2020.correct(entries).entries if len(protocols) > 1 and mp2020.joins(protocols) else entries
+    hull = Hull.from_entries(judged)
+    distances = hull.e_above_hull([e.composition for e in judged], [e.energy_per_atom for e in judged])
+    near = [judged[i] for i in np.argsort(distances, kind="stable") if distances[i] <= options.window]
     crystals = [entry for entry in near if isinstance(entry, ComputedStructureEntry)]
     lacking = {e.composition.reduced_formula for e in near} - {e.composition.reduced_formula for e in crystals}
     if lacking:

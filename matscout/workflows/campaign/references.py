@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,9 @@ class References:
     crystals
         Entries whose structure is known, those of the file that are not on the hull included: a candidate equal to one
         of them is no discovery.
+    protocol, source, scheme
+        Protocol of their energies, where they are from in a word or two, and the correction scheme that joins them
+        with the candidates'.
     report
         Where they come from, and the measured error of what they are compared with, eV/atom.
     """
@@ -44,6 +48,9 @@ class References:
     energies: tuple[float, ...]
     ids: tuple[str, ...]
     crystals: tuple[ComputedEntry, ...]
+    protocol: str
+    source: str
+    scheme: str
     report: dict[str, Any]
 
     @cached_property
@@ -99,6 +106,9 @@ def build_references(
             if result.geometry is not None
         )
         + _not_calculated(plan, {request.subject for request, _ in finished}),
+        protocol=spec.protocol,
+        source="references calculated",
+        scheme="none",
         report=report,
     )
 
@@ -174,7 +184,8 @@ def _not_calculated(plan: ReferencePlan, calculated: set[str]) -> tuple[Computed
 def _given_references(
     options: FileReferences, plan: ReferencePlan, results: Mapping[str, CalculationResult]
 ) -> References:
-    from matscout.workflows.stability.schemes import measure_error
+    from matscout.workflows.stability.schemes import MATERIALS_PROJECT
+    from matscout.workflows.stability.schemes.calibration import measure_error
 
     by_subject = {f"reference:{entry_name(entry)}": entry for entry in plan.entries}
     pairs = [
@@ -193,6 +204,9 @@ def _given_references(
         energies=tuple(float(entry.energy_per_atom) for entry in plan.entries),
         ids=tuple(entry_name(entry) for entry in plan.entries),
         crystals=_not_calculated(plan, set()),
+        protocol=MATERIALS_PROJECT,
+        source=Path(options.path).name,
+        scheme=options.correction,
         report={
             "source": plan.description,
             "phases": len(plan.entries),

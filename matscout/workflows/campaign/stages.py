@@ -131,7 +131,14 @@ def read_reference_entries(spec: CampaignSpec) -> list[ComputedEntry]:
 
 def reference_hull(references: References) -> Hull:
     """Build the hull of the references alone."""
-    return Hull(references.formulas, references.energies, references.ids)
+    return Hull(
+        references.formulas,
+        references.energies,
+        references.ids,
+        protocols=references.protocol,
+        sources=references.source,
+        scheme=references.scheme,
+    )
 
 
 def present_hull(space: Space, references: References, results: Mapping[str, CalculationResult]) -> Hull:
@@ -139,7 +146,13 @@ def present_hull(space: Space, references: References, results: Mapping[str, Cal
     hull = reference_hull(references)
     ids, energies = _finished(results)
     if ids:
-        hull.add(space.compositions([space.rows[i] for i in ids]), energies, [f"candidate:{i}" for i in ids])
+        hull.add(
+            space.compositions([space.rows[i] for i in ids]),
+            energies,
+            [f"candidate:{i}" for i in ids],
+            protocols=[results[i].protocol for i in ids],
+            sources="candidates",
+        )
     return hull
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
-    from matscout.workflows.stability.hull import Hull
 
 _LABEL_PACKAGES = ("matscout", "pymatgen", "numpy", "scipy")
 
@@ -57,6 +56,7 @@ def label(
     names = zip(ids, rows, space.table.formulas_at(rows), space.table.chemical_systems_at(rows), strict=True)
     for n, (candidate_id, row, formula, system) in enumerate(names):
         round_number, prediction = chosen.get(candidate_id, (None, None))
+        complete = hull.completeness(system, without=[f"candidate:{candidate_id}"])
         labels.append(
             Label(
                 candidate_id=candidate_id,
@@ -73,7 +73,10 @@ def label(
                 same_crystal_as=same.get(candidate_id),
                 known_as=references.known.match(_crystal(results[candidate_id])),
                 hull_version=hull.version,
-                competitors=_competitors(hull, system),
+                competitors={str(size): n for size, n in complete.by_size.items()},
+                competing_systems={"-".join(inside): n for inside, n in complete.by_system.items()},
+                competitor_sources=dict(complete.by_source),
+                judged_against=str(complete),
                 protocol=protocol.name,
                 protocol_id=protocol.id,
                 correction=references.report.get("correction", "none"),
@@ -82,13 +85,6 @@ def label(
             )
         )
     return sorted(labels, key=lambda x: (x.e_above_hull, x.decomposition_energy, x.candidate_id))
-
-
-def _competitors(hull: Hull, chemical_system: str) -> dict[str, int]:
-    """Count the entries a candidate is judged against by their number of elements, itself not among them."""
-    counts = hull.completeness(chemical_system)
-    counts[max(counts)] -= 1
-    return {str(k): n for k, n in counts.items()}
 
 
 def _phases(fractions: Mapping[Any, float], space: Space) -> dict[str, float]:

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matscout.workflows.stability.answers import Completeness, Decomposition, EntryColumns, Facet, LabelChanges
+    from matscout.workflows.stability.checks import EnergyWarning
     from matscout.workflows.stability.crystals import (
         KnownCrystals,
         group_crystals,
@@ -19,44 +21,106 @@ if TYPE_CHECKING:
     )
     from matscout.workflows.stability.enrichment import RandomSearch, ceiling, random_search
     from matscout.workflows.stability.entries import missing_elements, read_entries, restrict
+    from matscout.workflows.stability.frames import hull_frame
     from matscout.workflows.stability.hull import Hull
+    from matscout.workflows.stability.open_systems import OpenHull, OpenReaction, open_hull
+    from matscout.workflows.stability.potential_ranges import stable_phases_over
     from matscout.workflows.stability.probability import probability_stable_now
+    from matscout.workflows.stability.probability_final import (
+        ExpectedStable,
+        FinalProbability,
+        probability_stable_final,
+    )
     from matscout.workflows.stability.schemes import (
-        SchemeError,
-        calibration_sample,
+        Corrected,
+        CorrectionScheme,
+        FittedReferences,
+        FormationEnthalpy,
         check_joinable,
         get_scheme,
-        measure_error,
+        protocol_of,
+        protocols_of,
+        read_enthalpies,
+        register_scheme,
     )
+    from matscout.workflows.stability.schemes.calibration import SchemeError, calibration_sample, measure_error
+    from matscout.workflows.stability.schemes.comparison import compare_schemes
+    from matscout.workflows.stability.temperature import gas_chemical_potential, gibbs_entries, hull_at
 
 __all__ = [
+    "Completeness",
+    "Corrected",
+    "CorrectionScheme",
+    "Decomposition",
+    "EnergyWarning",
+    "EntryColumns",
+    "ExpectedStable",
+    "Facet",
+    "FinalProbability",
+    "FittedReferences",
+    "FormationEnthalpy",
     "Hull",
     "KnownCrystals",
+    "LabelChanges",
+    "OpenHull",
+    "OpenReaction",
     "RandomSearch",
     "SchemeError",
     "calibration_sample",
     "ceiling",
     "check_joinable",
+    "compare_schemes",
+    "gas_chemical_potential",
     "get_scheme",
+    "gibbs_entries",
     "group_crystals",
+    "hull_at",
+    "hull_frame",
     "match_known",
     "measure_error",
     "missing_elements",
+    "open_hull",
+    "probability_stable_final",
     "probability_stable_now",
+    "protocol_of",
+    "protocols_of",
     "random_search",
+    "read_enthalpies",
     "read_entries",
+    "register_scheme",
     "restrict",
     "same_prototype",
     "space_group",
+    "stable_phases_over",
 ]
 
 _HOMES = {
+    "answers": ("Completeness", "Decomposition", "EntryColumns", "Facet", "LabelChanges"),
+    "checks": ("EnergyWarning",),
     "crystals": ("KnownCrystals", "group_crystals", "match_known", "same_prototype", "space_group"),
     "enrichment": ("RandomSearch", "ceiling", "random_search"),
     "entries": ("missing_elements", "read_entries", "restrict"),
+    "frames": ("hull_frame",),
     "hull": ("Hull",),
+    "open_systems": ("OpenHull", "OpenReaction", "open_hull"),
+    "potential_ranges": ("stable_phases_over",),
     "probability": ("probability_stable_now",),
-    "schemes": ("SchemeError", "calibration_sample", "check_joinable", "get_scheme", "measure_error"),
+    "probability_final": ("ExpectedStable", "FinalProbability", "probability_stable_final"),
+    "schemes": (
+        "Corrected",
+        "CorrectionScheme",
+        "FittedReferences",
+        "FormationEnthalpy",
+        "check_joinable",
+        "get_scheme",
+        "protocol_of",
+        "protocols_of",
+        "read_enthalpies",
+        "register_scheme",
+    ),
+    "schemes.calibration": ("SchemeError", "calibration_sample", "measure_error"),
+    "schemes.comparison": ("compare_schemes",),
+    "temperature": ("gas_chemical_potential", "gibbs_entries", "hull_at"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

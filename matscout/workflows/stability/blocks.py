@@ -9,23 +9,38 @@ from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from pymatgen.core.composition import Composition
 
-from matscout.errors import UserError
-from matscout.workflows.stability.compositions import grid_keys
+from matscout.errors import UserError, nearest
+from matscout.workflows.stability.compositions import FractionTable, grid_keys
+from matscout.workflows.stability.naming import EntryId, formula, names_from_formulas, some
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from matscout.workflows.stability.compositions import FractionTable, System
+    from matscout.workflows.stability.compositions import System
 
-EntryId: TypeAlias = str | int
+__all__ = [
+    "NOT_STATED",
+    "SAME_ENERGY",
+    "Block",
+    "Blocks",
+    "EntryId",
+    "Origin",
+    "formula",
+    "names_from_formulas",
+    "some",
+]
 
 SAME_ENERGY = 1e-9  # eV/atom: energies that agree to this are equal
+NOT_STATED = "not stated"
+"""Protocol or source of an entry that came without one."""
+
 _SUBSETS_UP_TO = 10  # elements: 1,023 subsets are still quicker to look up than all systems are to compare
-_NAMED_AT_MOST = 3  # entries in an error message
+
+Origin: TypeAlias = tuple[str, str]
+"""Protocol and source of an entry."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +83,8 @@ class Block:
 
         Compositions are in an order of their own, so that nothing solved from them depends on the order of entries.
         """
+        if len(self.energies) == 1:
+            return np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp)
         keys = grid_keys(self.fractions)
         order = np.lexsort((self.names, self.energies, *keys.T))
         first = np.ones(len(order), dtype=bool)
@@ -79,10 +96,14 @@ class Block:
 
 @dataclass(eq=False)
 class Blocks:
-    """All entries: their ids in the order they came in, and a block for each chemical system that has any."""
+    """All entries: ids and origins in the order they came in, and a block for each chemical system that has any."""
 
     ids: list[EntryId] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     by_system: dict[System, Block] = field(default_factory=dict)
+    ids_of_protocol: dict[str, list[EntryId]] = field(default_factory=dict)
+    _systems_of: dict[str, set[System]] = field(default_factory=dict)
+    _place: dict[EntryId, tuple[System, int]] = field(default_factory=dict)
     _content: dict[EntryId, tuple[bytes, float]] = field(default_factory=dict)
 
     def __contains__(self, entry_id: object) -> bool:
@@ -119,22 +140,43 @@ class Blocks:
         ids: Sequence[EntryId],
         table: FractionTable,
         energies: NDArray[np.float64],
+        origins: Sequence[Origin],
     ) -> None:
         """Keep the new rows; the blocks of their chemical systems are replaced, all others stay."""
-        position_of_row = {row: len(self.ids) + i for i, row in enumerate(new)}
+        position = np.full(len(table), -1, dtype=np.intp)
+        position[list(new)] = np.arange(len(self.ids), len(self.ids) + len(new))
         for system, rows, fractions in table.by_system():
-            kept = np.array([row in position_of_row for row in rows.tolist()])
+            kept = position[rows] >= 0
             if not kept.any():
                 continue
-            chosen = rows[kept].tolist()
-            positions = np.array([position_of_row[row] for row in chosen], dtype=np.intp)
-            names = np.array([str(ids[row]) for row in chosen])
-            block = Block(system, fractions[kept], energies[chosen], positions, names)
+            chosen = rows[kept]
+            names = np.array([str(ids[row]) for row in chosen.tolist()])
+            block = Block(system, fractions[kept], energies[chosen], position[chosen], names)
             present = self.by_system.get(system)
             self.by_system[system] = block if present is None else present.join(block)
+            if present is None:
+                for element in system:
+                    self._systems_of.setdefault(element, set()).add(system)
+            start = 0 if present is None else len(present.energies)
+            self._place.update((ids[row], (system, start + i)) for i, row in enumerate(chosen.tolist()))
         for row, content in new.items():
             self.ids.append(ids[row])
+            self.origins.append(origins[row])
+            self.ids_of_protocol.setdefault(origins[row][0], []).append(ids[row])
             self._content[ids[row]] = content
+
+    def find(self, entry_id: EntryId) -> tuple[Block, int]:
+        """Return the block and the row of an entry."""
+        if entry_id not in self._place:
+            close = nearest(str(entry_id), map(str, self.ids))
+            raise UserError(f"the hull has no entry {entry_id!r}." + (f" Nearest: {close}." if close else ""))
+        system, row = self._place[entry_id]
+        return self.by_system[system], row
+
+    def formula(self, entry_id: EntryId) -> str:
+        """Reduced formula of an entry."""
+        block, row = self.find(entry_id)
+        return formula(FractionTable(block.fractions, block.system, np.ones(len(block.energies))), row)
 
     def within(self, system: System) -> Iterator[Block]:
         """Blocks of all chemical systems inside this one, itself included, elements first."""
@@ -145,55 +187,15 @@ class Blocks:
             inside = (part for part in self.by_system if set(part) <= set(system))
             yield from (self.by_system[part] for part in sorted(inside, key=lambda part: (len(part), part)))
 
+    def containing(self, system: System) -> set[System]:
+        """Chemical systems that have entries and hold all elements of this one, itself included."""
+        first, *others = sorted((self._systems_of.get(element, set()) for element in system), key=len)
+        return first.intersection(*others)
+
     def content_hash(self, convention: str) -> str:
         """16 hex characters from ids, compositions and energies (to 1e-9 eV/atom), whatever their order."""
         lines = sorted(f"{name}\t{key.hex()}\t{energy + 0.0:.9f}" for name, (key, energy) in self._content.items())
         return sha256("\n".join([convention, *lines]).encode()).hexdigest()[:16]
-
-
-def names_from_formulas(
-    table: FractionTable,
-    energies: NDArray[np.float64],
-    given: Sequence[EntryId | None],
-    taken: Container[object] = (),
-) -> list[EntryId]:
-    """Fill in missing ids: the reduced formula, and NaCl#2, NaCl#3 for the higher entries of a composition.
-
-    The same entries get the same ids in any order, unless two of them agree in energy.
-    """
-    names = list(given)
-    used = {name for name in given if name is not None}
-    unnamed = [row for row, name in enumerate(given) if name is None]
-    formulas = {row: formula(table, row) for row in unnamed}
-    for row in sorted(unnamed, key=lambda row: (formulas[row], energies[row])):
-        name, count = formulas[row], 1
-        while name in used or name in taken:
-            count += 1
-            name = f"{formulas[row]}#{count}"
-        used.add(name)
-        names[row] = name
-    return [name for name in names if name is not None]
-
-
-def formula(table: FractionTable, row: int) -> str:
-    """Reduced formula of one row."""
-    amounts = zip(table.elements, table.fractions[row].tolist(), strict=True)
-    composition = Composition({symbol: amount for symbol, amount in amounts if amount > 0})
-    whole, _ = composition.get_integer_formula_and_factor(max_denominator=1000)
-    return str(Composition(whole).reduced_formula)
-
-
-def some(things: Iterable[object]) -> str:
-    """Name a few of many things.
-
-    Examples
-    --------
-    >>> some(["NaCl", "KCl", "LiF", "LiCl", "RbF"])
-    'NaCl, KCl, LiF and 2 more'
-    """
-    words = [str(thing) for thing in things]
-    rest = len(words) - _NAMED_AT_MOST
-    return ", ".join(words[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _content_keys(table: FractionTable) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -28,6 +29,8 @@ System: TypeAlias = tuple[str, ...]
 # fractions such as 1/3 on grid points, where rounding noise cannot tip them to either side.
 GRID = 2**8 * 3**3 * 5**2 * 7 * 11 * 13
 _SMALLEST_AMOUNT = 1e-8
+_SYMBOL_AND_AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
+_PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +43,13 @@ class FractionTable:
         Shape (n, k); each row sums to 1.
     elements
         Symbols of the k columns, in alphabetical order.
+    atoms
+        Atoms in each formula as it was given, shape (n,).
     """
 
     fractions: NDArray[np.float64]
     elements: System
+    atoms: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.fractions)
@@ -56,8 +62,8 @@ class FractionTable:
         patterns, group = np.unique(present, axis=0, return_inverse=True)
         rows_by_group = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
         for pattern, rows in zip(patterns, rows_by_group, strict=True):
-            columns = np.flatnonzero(np.unpackbits(pattern, count=len(self.elements)))
-            yield tuple(self.elements[c] for c in columns), rows, self.fractions[np.ix_(rows, columns)]
+            columns = np.unpackbits(pattern, count=len(self.elements)).nonzero()[0]
+            yield tuple(self.elements[c] for c in columns), rows, self.fractions[rows[:, None], columns]
 
 
 def system_of(elements: str | Sequence[str]) -> System:
@@ -119,11 +125,21 @@ def _amounts_of(
 ) -> dict[str, float]:
     if not composition:
         return {}
+    if isinstance(composition, str) and _PLAIN_FORMULA.fullmatch(composition):
+        return _plain_amounts(composition)
     try:
         amounts = Composition(composition).get_el_amt_dict()
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{_place(i, labels)} is not a formula: {composition!r} ({error})") from error
     return {symbol: float(amount) for symbol, amount in amounts.items()}
+
+
+def _plain_amounts(formula: str) -> dict[str, float]:
+    """Read a formula without brackets, some ten times as fast as a Composition does."""
+    amounts: dict[str, float] = {}
+    for symbol, amount in _SYMBOL_AND_AMOUNT.findall(formula):
+        amounts[symbol] = amounts.get(symbol, 0.0) + (float(amount) if amount else 1.0)
+    return amounts
 
 
 def _from_amounts(values: NDArray[np.float64], symbols: list[str], labels: Sequence[object] | None) -> FractionTable:
@@ -146,4 +162,4 @@ def _from_amounts(values: NDArray[np.float64], symbols: list[str], labels: Seque
     if (total == 0).any():
         raise UserError(f"{_place(int((total == 0).argmax()), labels)} is empty")
     order = sorted(range(len(symbols)), key=symbols.__getitem__)
-    return FractionTable((values / total)[:, order], tuple(symbols[i] for i in order))
+    return FractionTable((values / total)[:, order], tuple(symbols[i] for i in order), total[:, 0])

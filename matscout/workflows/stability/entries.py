@@ -1,7 +1,8 @@
-"""Entries from files: pymatgen's computed entries as JSON, gzipped or not."""
+"""Entries from files: pymatgen's computed entries as JSON, or as its tables of entries, gzipped or not."""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import math
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from monty.json import MontyDecoder
+from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 from pymatgen.entries.computed_entries import (
     CompositionEnergyAdjustment,
@@ -65,19 +67,26 @@ _FOREIGN = "class not read"
 
 
 def read_entries(path: str | PathLike[str]) -> list[ComputedEntry | ComputedStructureEntry]:
-    """Read computed entries from JSON, gzipped or not whatever the name of the file.
+    """Read computed entries from JSON, or from a table as pymatgen's `EntrySet.to_csv` writes it.
 
-    The file holds a list of entries, or a mapping of names to entries, also under the key "entries". Each entry comes
-    out with an id of its own: the second "mp-1" of a file becomes "mp-1#2", one without an id goes by its formula. No
-    class but pymatgen's entries, their energy adjustments and structures is made of what the file says.
+    A JSON file holds a list of entries, or a mapping of names to entries, also under the key "entries". A table is a
+    file named .csv or .csv.gz: a column of names, one of amounts for each element, and the energy in eV per cell as the
+    last. Either may be gzipped, whatever its name. Each entry comes out with an id of its own: the second "mp-1" of a
+    file becomes "mp-1#2", one without an id goes by its formula. No class but pymatgen's entries, their energy
+    adjustments and structures is made of what the file says.
 
     Raises
     ------
     UserError
         The file is missing, not JSON, cut short, or holds no entries, or an entry is incomplete.
     """
-    document = _load(Path(path))
-    entries = [_entry(item, f"{path}, entry {name}") for name, item in _listed(document, path)]
+    place = Path(path)
+    content = _bytes(place)
+    if place.name.lower().removesuffix(".gz").endswith(".csv"):
+        entries = _table_entries(content, place)
+    else:
+        document = _document(content, place)
+        entries = [_entry(item, f"{path}, entry {name}") for name, item in _listed(document, path)]
     _give_ids(entries)
     return entries
 
@@ -98,18 +107,21 @@ def _symbols(entry: ComputedEntry) -> list[str]:
     return list(entry.composition.get_el_amt_dict())
 
 
-def _load(path: Path) -> Any:
+def _bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-        text = gzip.decompress(content) if content.startswith(_GZIP) else content
+        return gzip.decompress(content) if content.startswith(_GZIP) else content
     except FileNotFoundError:
         raise UserError(f"no file of entries {path}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _document(content: bytes, path: Path) -> Any:
     try:
-        return json.loads(text, object_hook=_disarm)
+        return json.loads(content, object_hook=_disarm)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}); expected pymatgen entries as JSON, gzipped or not") from error
 
@@ -199,6 +211,42 @@ def _adjustment(item: dict[str, Any]) -> EnergyAdjustment:
 
 def _plain(content: dict[str, Any] | None) -> dict[str, Any]:
     return {key: MontyDecoder().process_decoded(value) for key, value in (content or {}).items()}
+
+
+def _table_entries(content: bytes, path: Path) -> list[ComputedEntry | ComputedStructureEntry]:
+    """Entries of a table: name, amounts of the elements, energy in eV per cell."""
+    try:
+        lines = list(csv.reader(content.decode("utf-8-sig").splitlines(), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a table of entries ({error})") from error
+    header = [name.strip() for name in lines[0]] if lines else []
+    elements = header[1:-1]
+    foreign = [name for name in elements if not Element.is_valid_symbol(name)]
+    if not elements or foreign or len(set(elements)) < len(elements) or "energy" not in header[-1].lower():
+        raise UserError(
+            f"{path} has the columns {', '.join(header)[:80] or 'of an empty file'}; expected those of pymatgen: Name, "
+            "a symbol for each element, and Energy (eV per cell) as the last"
+        )
+    entries = [_table_entry(row, elements, f"{path}, line {n}") for n, row in enumerate(lines[1:], 2) if row]
+    if not entries:
+        raise UserError(f"{path} holds no entries below its first line")
+    return entries
+
+
+def _table_entry(row: list[str], elements: list[str], place: str) -> ComputedEntry:
+    if len(row) != len(elements) + 2:
+        raise UserError(f"{place} has {len(row)} columns; expected {len(elements) + 2}")
+    name, *amounts, energy = row
+    try:
+        numbers = {symbol: float(amount or 0) for symbol, amount in zip(elements, amounts, strict=True)}
+        value = float(energy)
+    except ValueError as error:
+        raise UserError(f"{place} ({name}) cannot be read: {error}") from None
+    if not math.isfinite(value):
+        raise UserError(f"{place} ({name}) has no energy: {energy}; expected eV per cell")
+    if not all(math.isfinite(amount) and amount >= 0 for amount in numbers.values()) or not any(numbers.values()):
+        raise UserError(f"{place} ({name}) has no composition: {', '.join(amounts)}")
+    return ComputedEntry({s: n for s, n in numbers.items() if n}, value, entry_id=name.strip() or None)
 
 
 def _give_ids(entries: list[ComputedEntry | ComputedStructureEntry]) -> None:

@@ -1,62 +1,39 @@
-"""Convex hulls of many chemical systems at once.
-
-A chemical system is solved when it is asked for, from the lowest entry of each composition in it and in the systems
-inside it, and stays solved until one of those gets another entry.
-"""
+"""Convex hulls of many chemical systems at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from matscout.errors import UserError
-from matscout.workflows.stability.blocks import SAME_ENERGY, Blocks, formula, names_from_formulas, some
-from matscout.workflows.stability.compositions import fraction_table, grid_keys, system_of
-from matscout.workflows.stability.facets import lower_hull
+from matscout.workflows.stability.answers import Decomposition
+from matscout.workflows.stability.blocks import NOT_STATED, Blocks
+from matscout.workflows.stability.changes import label_changes, rounded_distance, touched_blocks
+from matscout.workflows.stability.checks import finite_energies, one_each, warn_of_energies_per_cell
+from matscout.workflows.stability.compositions import fraction_table, system_of
+from matscout.workflows.stability.contents import columns, completeness
+from matscout.workflows.stability.naming import formula, names_from_formulas, reduced_formulas, some
+from matscout.workflows.stability.systems import Systems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
     from pymatgen.core.composition import Composition
     from pymatgen.entries.computed_entries import ComputedEntry
 
-    from matscout.workflows.stability.blocks import Block, EntryId
+    from matscout.workflows.stability.answers import Completeness, EntryColumns, Facet, LabelChanges
+    from matscout.workflows.stability.blocks import Origin
     from matscout.workflows.stability.compositions import Compositions, FractionTable, System
-    from matscout.workflows.stability.facets import LowerHull
+    from matscout.workflows.stability.naming import EntryId
 
 Floats: TypeAlias = "NDArray[np.float64]"
 
-_NO_FORMATION_ENERGY = 1e-11  # eV/atom; what lies above the elements' plane never shapes a hull
-
-
-@dataclass(frozen=True, eq=False)
-class _Solved:
-    """The hull of one chemical system.
-
-    Attributes
-    ----------
-    blocks
-        What it was solved from: once one of them is replaced, it no longer holds.
-    corners
-        Energies of the elements in the hull's convention, eV/atom, shape (d,).
-    hull
-        Relative to the corners.
-    ids
-        Which entry each point of the hull is.
-    """
-
-    blocks: tuple[Block, ...]
-    corners: Floats
-    hull: LowerHull
-    ids: tuple[EntryId, ...]
-
 
 class Hull:
-    """The lower convex hull of formation energies of one protocol, in any number of chemical systems.
+    """The lower convex hull of formation energies, in any number of chemical systems.
 
     Only the lowest entry of a composition counts, Na2Cl2 is NaCl, and entries above the elements' plane never shape the
     hull. Wherever compositions are taken they may be formulas, pymatgen Compositions, or a pair of amounts of shape
@@ -74,11 +51,24 @@ class Hull:
     formation_energies
         Energies are relative to elements that stand at 0 without being listed. The convention holds in every call on
         this hull. An entry of an element below 0 is a phase like any other.
+    protocols
+        Protocol of all entries, or n of them; None where it is not stated.
+    sources
+        Where all entries are from, or n of these: what `completeness` counts by.
+    scheme
+        Name of the correction scheme that lets energies of several protocols stand on this hull. The energies are taken
+        as they are: `from_entries` corrects.
 
     Raises
     ------
     UserError
-        An element has no entry, an energy is not finite, a composition is empty, an id has two energies.
+        An element has no entry, an energy is not finite, a composition is empty, an id has two energies, or the scheme
+        does not join the protocols.
+
+    Warns
+    -----
+    EnergyWarning
+        Formation energies are beyond what compounds have: energies per cell, perhaps.
 
     Examples
     --------
@@ -87,8 +77,11 @@ class Hull:
     ('Na', 'Cl2', 'NaCl')
     >>> hull.e_above_hull(["Na2Cl2", "Na3Cl"], [-3.5, -1.9]).round(3).tolist()
     [0.1, 0.55]
-    >>> hull.decompose("Na3Cl")
-    {'Na': 0.5, 'NaCl': 0.5}
+    >>> print(hull.reaction("Na3Cl"))
+    Na3Cl -> 2 Na + NaCl
+    >>> hull.add(["Na3Cl"], [-3.0], ["new"]).frame()
+          id  before  after  change
+    0  Na3Cl    0.55    1.1    0.55
     """
 
     def __init__(
@@ -98,24 +91,32 @@ class Hull:
         ids: Sequence[EntryId] | None = None,
         *,
         formation_energies: bool = False,
+        protocols: str | Sequence[str] | None = None,
+        sources: str | Sequence[str] | None = None,
+        scheme: str = "none",
     ) -> None:
         self.formation_energies = formation_energies
+        self.scheme = scheme
         self._entries = Blocks()
-        self._solved: dict[System, _Solved] = {}
+        self._systems = Systems(self._entries, formation_energies=formation_energies)
         self._version: str | None = None
-        self.add(compositions, energies, ids)
+        self.add(compositions, energies, ids, protocols=protocols, sources=sources)
 
     @classmethod
-    def from_entries(cls, entries: Iterable[ComputedEntry]) -> Self:
-        """Build the hull of pymatgen entries from their corrected energies, under their entry ids.
+    def from_entries(cls, entries: Iterable[ComputedEntry], *, scheme: str = "none", source: str | None = None) -> Self:
+        """Build the hull of pymatgen entries, corrected by a scheme, from their corrected energies.
 
-        An entry without an id goes by its formula, with a number for the higher entries of a composition.
+        Entries go by their ids; one without goes by its formula, with a number for the higher entries of a composition.
+        Their protocols are those of `matscout.workflows.stability.schemes.protocols_of`.
         """
-        listed = list(entries)
-        compositions = [entry.composition for entry in listed]
+        from matscout.workflows.stability.schemes import get_scheme, protocols_of
+
+        listed = list(get_scheme(scheme).correct(list(entries)).entries)
+        table = fraction_table([entry.composition for entry in listed], [entry.entry_id for entry in listed])
         energies = np.array([entry.energy_per_atom for entry in listed])
-        given = [entry.entry_id for entry in listed]
-        return cls(compositions, energies, names_from_formulas(fraction_table(compositions), energies, given))
+        names = names_from_formulas(table, energies, [entry.entry_id for entry in listed])
+        amounts = (table.fractions * table.atoms[:, None], table.elements)
+        return cls(amounts, energies, names, protocols=protocols_of(listed), sources=source, scheme=scheme)
 
     def __len__(self) -> int:
         return len(self._entries.ids)
@@ -129,6 +130,11 @@ class Hull:
         return tuple(self._entries.ids)
 
     @property
+    def protocols(self) -> tuple[str, ...]:
+        """Protocols of the entries, in alphabetical order, "not stated" among them."""
+        return tuple(sorted({protocol for protocol, _ in self._entries.origins}))
+
+    @property
     def elements(self) -> System:
         """Symbols of all elements among the entries, in alphabetical order."""
         return tuple(sorted({symbol for system in self._entries.by_system for symbol in system}))
@@ -136,15 +142,12 @@ class Hull:
     @property
     def reference_energies(self) -> dict[str, float]:
         """What formation energies are counted from, in eV/atom: the lowest entry of each element, or 0."""
-        if self.formation_energies:
-            return dict.fromkeys(self.elements, 0.0)
-        return {element: self._corner(element) for element in self.elements}
+        return {element: self._reference(element) for element in self.elements}
 
     @property
     def stable_ids(self) -> tuple[EntryId, ...]:
         """Ids of the entries whose `e_above_hull` is 0, in the order of `ids`."""
-        above = self._own_distances(lambda block: self._height(block.system, block.fractions))
-        return tuple(name for name, distance in zip(self.ids, above, strict=True) if distance < SAME_ENERGY)
+        return self.metastable_ids(0.0)
 
     @property
     def version(self) -> str:
@@ -153,33 +156,55 @@ class Hull:
             self._version = self._entries.content_hash("formation" if self.formation_energies else "absolute")
         return self._version
 
-    def add(self, compositions: Compositions, energies: ArrayLike, ids: Sequence[EntryId] | None = None) -> None:
-        """Add entries; only the chemical systems that contain theirs are solved anew.
+    def add(
+        self,
+        compositions: Compositions,
+        energies: ArrayLike,
+        ids: Sequence[EntryId] | None = None,
+        *,
+        protocols: str | Sequence[str] | None = None,
+        sources: str | Sequence[str] | None = None,
+    ) -> LabelChanges:
+        """Add entries; only the chemical systems that contain theirs are touched.
 
-        Parameters and errors are those of the hull itself. Where anything is wrong nothing is added.
+        Parameters, errors and warnings are those of the hull itself. Where anything is wrong nothing is added.
+
+        Returns
+        -------
+        The old entries whose `e_above_hull` changed, and by how much.
         """
         names = None if ids is None else list(ids)
         table = fraction_table(compositions, names)
-        values = _finite(energies, table, names)
+        values = finite_energies(energies, table, names)
         if names is None:
             names = names_from_formulas(table, values, [None] * len(table), self._entries)
+        origins = list(
+            zip(one_each(protocols, len(table), "protocols"), one_each(sources, len(table), "sources"), strict=True)
+        )
         self._check_elements(table, names)
         new = self._entries.unseen(names, table, values)
-        self._entries.insert(new, names, table, values)
+        self._check_protocols([origins[row] for row in new], [names[row] for row in new])
+        warn_of_energies_per_cell(table, self._formation(table, values), names, new)
+        touched = touched_blocks(self._entries, self._systems, table, values, list(new))
+        before = self._systems.own_heights(touched, without_own=False)
+        self._entries.insert(new, names, table, values, origins)
+        if (table.fractions[list(new)] == 1.0).any():
+            self._systems.forget_elements()
         self._version = None
+        return label_changes(self._entries, self._systems, touched, before)
 
     def formation_energy(self, compositions: Compositions, energies: ArrayLike) -> Floats:
         """Energy relative to the elements, in eV/atom, shape (n,)."""
         table = fraction_table(compositions)
-        values = _finite(energies, table)
+        values = finite_energies(energies, table)
         self._check_elements(table)
-        references = self.reference_energies
-        corners = np.array([references.get(element, 0.0) for element in table.elements])
-        return np.asarray(values - table.fractions @ corners)
+        return self._formation(table, values)
 
     def hull_energy(self, compositions: Compositions) -> Floats:
         """Energy of the hull at compositions, in eV/atom in the hull's convention, shape (n,)."""
-        return self._heights(fraction_table(compositions))
+        table = fraction_table(compositions)
+        self._check_elements(table)
+        return self._systems.heights(table)
 
     def e_above_hull(self, compositions: Compositions, energies: ArrayLike) -> Floats:
         """Distance to the hull in eV/atom, shape (n,): 0 on it, negative below it.
@@ -187,16 +212,29 @@ class Hull:
         Distances under 1e-9 eV/atom are 0.
         """
         table = fraction_table(compositions)
-        distance = _finite(energies, table) - self._heights(table)
-        return np.where(np.abs(distance) < SAME_ENERGY, 0.0, distance)
+        values = finite_energies(energies, table)
+        self._check_elements(table)
+        return rounded_distance(values, self._systems.heights(table))
 
-    def decomposition_energy(self) -> Floats:
-        """Distance of each own entry to the hull built without its own composition, in eV/atom, in the order of `ids`.
+    def own_e_above_hull(self, chemical_system: str | Sequence[str] | None = None) -> Floats:
+        """Distance to the hull in eV/atom of the own entries, or of those inside a chemical system.
+
+        In the order of `ids`, or of `columns(chemical_system)`.
+        """
+        return rounded_distance(self._own_distances(chemical_system, without_own=False), 0.0)
+
+    def metastable_ids(self, window: float) -> tuple[EntryId, ...]:
+        """Ids of the entries that lie at most `window` eV/atom above the hull, in the order of `ids`."""
+        above = self.own_e_above_hull()
+        return tuple(name for name, distance in zip(self.ids, above.tolist(), strict=True) if distance <= window)
+
+    def decomposition_energy(self, chemical_system: str | Sequence[str] | None = None) -> Floats:
+        """Distance of each own entry to the hull built without its own composition, in eV/atom, as `own_e_above_hull`.
 
         Negative for every stable compound, and also for a metastable polymorph below that hull. 0 for every entry of an
         element, which no hull can do without.
         """
-        return self._own_distances(self._height_without)
+        return self._own_distances(chemical_system, without_own=True)
 
     def decompose(self, composition: Composition | str) -> dict[EntryId, float]:
         """Phases of lowest energy at a composition with the fraction of all atoms in each, the largest first.
@@ -204,30 +242,100 @@ class Hull:
         The fractions sum to 1. An element that is not among the entries goes by its symbol. Where phases tie, one of
         the decompositions of lowest energy is given, and a composition with an entry on the hull is that entry.
         """
-        table = fraction_table([composition])
+        return self.decompose_all([composition])[0]
+
+    def decompose_all(self, compositions: Compositions) -> list[dict[EntryId, float]]:
+        """Decompose n compositions at once, as `decompose` does."""
+        table = fraction_table(compositions)
         self._check_elements(table)
-        ((system, _, fractions),) = table.by_system()
-        own = self._stable_at(system, fractions[0])
-        if own is not None:
-            return {own: 1.0}
-        solved = self._solve(system)
-        shares = solved.hull.shares(fractions[0]).tolist()
-        parts = [(name, share) for name, share in zip(solved.ids, shares, strict=True) if share > 0]
-        return dict(sorted(parts, key=lambda part: (-round(part[1], 9), str(part[0]))))
+        return self._systems.decompositions(table)
 
-    def completeness(self, chemical_system: str | Sequence[str]) -> dict[int, int]:
-        """Count the entries that compete in a chemical system, such as "Li-Fe-O", by their number of elements.
+    def reaction(self, composition: Composition | str) -> Decomposition:
+        """Decompose a composition, as a balanced reaction of reduced formula units."""
+        return self.reactions([composition])[0]
 
-        {1: 3, 2: 6, 3: 0} says: judged against elements and binaries alone. An element that stands at 0 without being
-        listed counts as one.
+    def reactions(self, compositions: Compositions) -> list[Decomposition]:
+        """Decompose n compositions at once, as `reaction` does."""
+        table = fraction_table(compositions)
+        energies = self.hull_energy((table.fractions, table.elements))
+        shares = self.decompose_all((table.fractions, table.elements))
+        names = list(dict.fromkeys(name for parts in shares for name in parts))
+        formula_of = dict(zip(names, self._formulas(names), strict=True))
+        made = zip(reduced_formulas(table, range(len(table))), shares, energies.tolist(), strict=True)
+        return [Decomposition.balanced(own, parts, formula_of, energy) for own, parts, energy in made]
+
+    def facets(self, chemical_system: str | Sequence[str]) -> tuple[Facet, ...]:
+        """Find which phases coexist in a chemical system of up to 5 elements, and at which chemical potentials."""
+        from matscout.workflows.stability.coexistence import facets
+
+        return facets(self._systems, self._known_system(chemical_system))
+
+    def chemical_potential_window(
+        self, entry_id: EntryId, chemical_system: str | Sequence[str] | None = None
+    ) -> dict[str, tuple[float, float]]:
+        """Range of each element's chemical potential in which an entry is stable.
+
+        Parameters
+        ----------
+        entry_id
+            A stable entry.
+        chemical_system
+            Whose phases compete; the entry's own where None.
+
+        Returns
+        -------
+        Lowest and highest in eV/atom relative to the element's lowest phase; -inf where nothing bounds it.
         """
+        from matscout.workflows.stability.coexistence import potential_window
+
+        block, row = self._entries.find(entry_id)
+        system = block.system if chemical_system is None else self._known_system(chemical_system)
+        return potential_window(self._systems, system, block, row)
+
+    def columns(self, chemical_system: str | Sequence[str] | None = None) -> EntryColumns:
+        """Return all entries, or those inside a chemical system, as columns."""
+        return columns(self._entries, self.elements if chemical_system is None else self._known_system(chemical_system))
+
+    def completeness(self, chemical_system: str | Sequence[str], without: Collection[EntryId] = ()) -> Completeness:
+        """Count the entries that compete in a chemical system, such as "Li-Fe-O": in which systems, and from where.
+
+        Parameters
+        ----------
+        chemical_system
+            Its elements.
+        without
+            Ids that do not count, such as the one that is judged.
+        """
+        return completeness(
+            self._entries, system_of(chemical_system), set(without), unlisted_elements=self.formation_energies
+        )
+
+    def _reference(self, element: str) -> float:
+        return 0.0 if self.formation_energies else self._systems.corner(element)
+
+    def _formation(self, table: FractionTable, values: Floats) -> Floats:
+        """Count energies of rows from the elements, which may be among the rows themselves."""
+        references = np.array([self._reference(element) for element in table.elements])
+        for column in np.flatnonzero(np.isinf(references)):
+            references[column] = values[table.fractions[:, column] == 1.0].min(initial=np.inf)
+        return np.asarray(values - table.fractions @ references)
+
+    def _formulas(self, ids: Iterable[EntryId]) -> list[str]:
+        """Reduced formulas of own entries, or of elements that are not listed."""
+        return [
+            self._entries.formula(name) if name in self._entries else formula(fraction_table([str(name)]), 0)
+            for name in ids
+        ]
+
+    def _known_system(self, chemical_system: str | Sequence[str]) -> System:
         system = system_of(chemical_system)
-        counts = dict.fromkeys(range(1, len(system) + 1), 0)
-        for block in self._entries.within(system):
-            counts[len(block.system)] += len(block.energies)
-        if self.formation_energies:
-            counts[1] += sum((element,) not in self._entries.by_system for element in system)
-        return counts
+        missing = [element for element in system if np.isinf(self._systems.corner(element))]
+        if missing:
+            raise UserError(
+                f"the hull has no entry of {', '.join(missing)}, so none of the chemical system {'-'.join(system)}; "
+                f"it holds {', '.join(self.elements)}"
+            )
+        return system
 
     def _check_elements(self, table: FractionTable, names: Sequence[EntryId] | None = None) -> None:
         """Refuse elements without an energy; `names` are those of entries on their way in."""
@@ -244,101 +352,24 @@ class Hull:
                     f"give the hull an entry of {element}, or formation energies"
                 )
 
-    def _corner(self, element: str) -> float:
-        """Energy of the lowest phase of an element, in the hull's convention."""
-        block = self._entries.by_system.get((element,))
-        lowest = np.inf if block is None else float(block.energies.min())
-        return min(lowest, 0.0) if self.formation_energies else lowest
+    def _check_protocols(self, origins: Sequence[Origin], names: Sequence[EntryId]) -> None:
+        """Refuse protocols that the scheme does not join, before any entry is in."""
+        ids_of: dict[str, list[EntryId]] = {protocol: [*ids] for protocol, ids in self._entries.ids_of_protocol.items()}
+        for (protocol, _), name in zip(origins, names, strict=True):
+            ids_of.setdefault(protocol, []).append(name)
+        if len(ids_of) > 1 or (self.scheme != "none" and ids_of.keys() != {NOT_STATED}):
+            from matscout.workflows.stability.schemes import check_joinable
 
-    def _heights(self, table: FractionTable) -> Floats:
-        """Energy of the hull at all rows, in the hull's convention."""
-        self._check_elements(table)
-        heights = np.empty(len(table))
-        for system, rows, fractions in table.by_system():
-            heights[rows] = self._height(system, fractions)
-        return heights
+            check_joinable(ids_of, self.scheme)
 
-    def _height(self, system: System, fractions: Floats) -> Floats:
-        solved = self._solve(system)
-        return np.asarray(solved.hull.energy(fractions) + fractions @ solved.corners)
-
-    def _height_without(self, block: Block) -> Floats:
-        """Energy of the hull without the entry's own composition, for each entry of a block."""
-        if len(block.system) == 1:
-            return block.energies
-        rows, composition = block.compositions
-        fractions = block.fractions[rows]
-        heights = self._height(block.system, fractions)
-        solved = self._solve(block.system)
-        point_of = {name: point for point, name in enumerate(solved.ids)}
-        for i in np.flatnonzero(block.energies[rows] - heights < SAME_ENERGY):
-            point = point_of.get(self._entries.ids[block.positions[rows[i]]])
-            if point is not None:  # on the elements' plane an entry is stable without shaping the hull
-                heights[i] = solved.hull.without(point).energy(fractions[i : i + 1])[0] + fractions[i] @ solved.corners
-        return heights[composition]
-
-    def _own_distances(self, heights_of: Callable[[Block], Floats]) -> Floats:
-        distances = np.empty(len(self))
-        for block in self._entries.by_system.values():
-            distances[block.positions] = block.energies - heights_of(block)
-        return distances
-
-    def _solve(self, system: System) -> _Solved:
-        """Solve a chemical system, unless it is solved and nothing in it has changed."""
-        blocks = tuple(self._entries.within(system))
-        solved = self._solved.get(system)
-        if solved is None or solved.blocks != blocks:
-            solved = self._solved[system] = self._build(system, blocks)
-        return solved
-
-    def _build(self, system: System, blocks: tuple[Block, ...]) -> _Solved:
-        corners = np.array([self._corner(element) for element in system])
-        fractions, energies = [np.eye(len(system))], [np.zeros(len(system))]
-        ids = [self._element_id(element) for element in system]
-        for block in blocks:
-            if len(block.system) == 1:
-                continue
-            columns = [system.index(element) for element in block.system]
-            rows, _ = block.compositions
-            formation = block.energies[rows] - block.fractions[rows] @ corners[columns]
-            below = formation < -_NO_FORMATION_ENERGY
-            points = np.zeros((int(below.sum()), len(system)))
-            points[:, columns] = block.fractions[rows[below]]
-            fractions.append(points)
-            energies.append(formation[below])
-            ids.extend(self._entries.ids[position] for position in block.positions[rows[below]])
-        return _Solved(blocks, corners, lower_hull(np.concatenate(fractions), np.concatenate(energies)), tuple(ids))
-
-    def _element_id(self, element: str) -> EntryId:
-        """Id of the lowest entry of an element, or its symbol where the unlisted element is lower."""
-        block = self._entries.by_system.get((element,))
-        if block is None:
-            return element
-        lowest = block.compositions[0][0]
-        if self.formation_energies and block.energies[lowest] > SAME_ENERGY:
-            return element
-        return self._entries.ids[int(block.positions[lowest])]
-
-    def _stable_at(self, system: System, fractions: Floats) -> EntryId | None:
-        """Id of the lowest entry of this very composition if it is on the hull."""
-        block = self._entries.by_system.get(system)
-        if block is None or len(system) == 1:
-            return None
-        rows, _ = block.compositions
-        same = rows[(grid_keys(block.fractions[rows]) == grid_keys(fractions)).all(axis=1)]
-        if not len(same):
-            return None
-        distance = block.energies[same] - self._height(system, block.fractions[same])
-        return self._entries.ids[block.positions[same[0]]] if distance[0] < SAME_ENERGY else None
-
-
-def _finite(energies: ArrayLike, table: FractionTable, names: Sequence[EntryId] | None = None) -> Floats:
-    """Energies as an array, one for each row and none of them NaN or infinite."""
-    values = np.atleast_1d(np.asarray(energies, dtype=float))
-    if values.shape != (len(table),):
-        raise UserError(f"{len(table)} compositions but energies of shape {values.shape}, in eV/atom")
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        who = [f"{formula(table, row) if names is None else names[row]} ({values[row]:g})" for row in bad.tolist()]
-        raise UserError(f"energies that are not finite: {some(who)}; leave out what failed")
-    return values
+    def _own_distances(self, chemical_system: str | Sequence[str] | None, *, without_own: bool) -> Floats:
+        inside = None if chemical_system is None else set(self._known_system(chemical_system))
+        blocks = [
+            block for system, block in self._entries.by_system.items() if inside is None or inside.issuperset(system)
+        ]
+        heights = self._systems.own_heights(blocks, without_own=without_own)
+        positions = np.concatenate([np.empty(0, dtype=np.intp), *(block.positions for block in blocks)])
+        distances = np.concatenate(
+            [np.empty(0), *(b.energies - height for b, height in zip(blocks, heights, strict=True))]
+        )
+        return np.asarray(distances[np.argsort(positions)])

@@ -182,3 +182,23 @@ def test_recomputed_references_are_those_near_the_files_hull(tiny, data):
     stable = {entry.composition.reduced_formula for entry in diagram.stable_entries}
     assert {request.subject.split(":")[1] for request in plan.requests} == stable
     assert {r.protocol_id for r in plan.requests} == {get_protocol(tiny.protocol).id}
+
+
+def test_an_uncorrected_file_is_judged_corrected_and_calculated_again_all_the_same(tiny, data):
+    """GGA and GGA+U have no hull of their own: the phases near it are those near the corrected one."""
+    from matscout.workflows.campaign.space import SpaceSpec
+    from matscout.workflows.campaign.spec import FileReferences
+    from matscout.workflows.stability.entries import read_entries
+
+    path = data / "entries" / "Fe_Li_O_P_entries.json.gz"
+    space = SpaceSpec(prototypes=["rock-salt"], elements=["Fe", "O"])
+    options = FileReferences(source="file", path=path, window=0.0)
+    spec = tiny.model_copy(update={"space": space, "references": options})
+    table = enumerate_space(spec).table
+    entries = read_entries(path)
+    corrected = plan_references(spec, table, entries)
+    for entry in entries:
+        entry.energy_adjustments = []
+    uncorrected = plan_references(spec, table, entries)
+    assert uncorrected.requests == corrected.requests
+    assert [entry.energy_adjustments for entry in uncorrected.entries] == [[]] * len(corrected.entries)

@@ -108,6 +108,49 @@ def test_a_folder_is_no_file(tmp_path):
         read_entries(tmp_path)
 
 
+def test_reads_a_table_of_entries_as_pymatgen_does(data, tmp_path):
+    from pymatgen.analysis.compatibility.entry_tools import EntrySet
+
+    path = data / "entries" / "pd_entries_test.csv"
+    read = read_entries(path)
+    # EntrySet is a set: it drops what stands twice in the file.
+    expected = {(entry.composition.formula, entry.energy) for entry in EntrySet.from_csv(str(path))}
+    assert {(entry.composition.formula, entry.energy) for entry in read} == expected
+    assert len({entry.entry_id for entry in read}) == len(read) == 492
+    packed = write(tmp_path / "e.csv.gz", gzip.compress(path.read_bytes()))
+    assert read_entries(packed) == read
+
+
+def test_reads_the_table_that_pymatgen_writes(tmp_path):
+    from pymatgen.analysis.compatibility.entry_tools import EntrySet
+
+    entries = [ComputedEntry("Na2O", -11.3), *salt_entries()[1:]]
+    EntrySet(entries).to_csv(str(tmp_path / "e.csv"))
+    read = {entry.reduced_formula: entry.energy for entry in read_entries(tmp_path / "e.csv")}
+    assert read == {entry.reduced_formula: entry.energy for entry in entries}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "has the columns of an empty file; expected those of pymatgen: Name"),
+        ("formula,target\nNaCl,-3\n", "has the columns formula, target; expected"),
+        ("Name,Na,Q,Energy\n", "has the columns Name, Na, Q, Energy; expected"),
+        ("Name,Na,Cl\nNaCl,1,1\n", "has the columns Name, Na, Cl; expected"),
+        ("Name,Na,Cl,Energy\n", "holds no entries below its first line"),
+        ("Name,Na,Cl,Energy\nNaCl,1,1\n", "line 2 has 3 columns; expected 4"),
+        ("Name,Na,Cl,Energy\nNa,1,0,-1\nNaCl,1,one,-7\n", r"line 3 \(NaCl\) cannot be read: .*'one'"),
+        ("Name,Na,Cl,Energy\nNaCl,1,1,nan\n", r"line 2 \(NaCl\) has no energy: nan"),
+        ("Name,Na,Cl,Energy\nNaCl,1,-1,-7\n", r"line 2 \(NaCl\) has no composition: 1, -1"),
+        ("Name,Na,Cl,Energy\nNaCl,0,,-7\n", r"line 2 \(NaCl\) has no composition"),
+        (b"Name,Na\xff,Energy\n", "is not a table of entries"),
+    ],
+)
+def test_a_table_that_is_no_table_of_entries_says_so(tmp_path, content, words):
+    with pytest.raises(UserError, match=words):
+        read_entries(write(tmp_path / "e.csv", content))
+
+
 HOSTILE = (
     {"@module": "subprocess", "@class": "Popen", "args": ["touch", "HERE"]},
     {"@module": "os", "@callable": "system", "@bound": None},

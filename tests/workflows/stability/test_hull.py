@@ -182,6 +182,104 @@ def test_a_listed_element_stands_in_for_the_unlisted_one_unless_it_is_higher():
     assert below.hull_energy(["NaK"]) == pytest.approx([-0.1])
 
 
+def test_a_reaction_is_balanced_in_whole_formula_units():
+    hull = Hull(["Li2O", "Fe2O3", "FeO"], [-2.0, -1.7, -1.5], ["li2o", "fe2o3", "feo"], formation_energies=True)
+    reaction = hull.reaction("LiFeO2")
+    assert str(reaction) == "2 LiFeO2 -> Fe2O3 + Li2O"
+    assert reaction.phases == {"fe2o3": 1.0, "li2o": 1.0}
+    assert reaction.energy == pytest.approx((5 * -1.7 + 3 * -2.0) / 8)
+    assert str(hull.reaction("Fe3O4")) == "Fe3O4 -> Fe2O3 + FeO"
+    assert str(hull.reaction("LiO2")) == "4 LiO2 -> 3 O2 + 2 Li2O"
+    assert str(hull.reaction("Fe2O3")) == "Fe2O3 -> Fe2O3"
+    assert str(hull.reaction({"Fe": 0.1234567, "O": 0.8765433})).startswith("Fe")
+
+
+def test_reactions_balance_as_pymatgen_says(iron_phosphates):
+    from pymatgen.analysis.reaction_calculator import Reaction
+
+    hull = Hull.from_entries(iron_phosphates)
+    formulas = ["LiFeP2O7", "Li3Fe2P3O12", "FePO4", "LiFeO2", "Li2FeP4O12", "Fe7P6O24", "LiFePO5"]
+    for reaction in hull.reactions(formulas):
+        products = [Composition(text) for text in reaction.formulas.values()]
+        expected = Reaction([Composition(reaction.formula)], products)
+        ours = [amount / reaction.amount for amount in reaction.phases.values()]
+        theirs = [expected.get_coeff(c) / -expected.get_coeff(Composition(reaction.formula)) for c in products]
+        assert ours == pytest.approx(theirs) or products == [Composition(reaction.formula)]
+
+
+def test_metastable_phases_lie_within_the_window(salt):
+    assert salt.metastable_ids(0.1 + 1e-12) == ("na", "cl", "b1", "b2")
+    assert salt.metastable_ids(0.6) == ("na", "cl", "b1", "b2", "x")
+    assert salt.own_e_above_hull() == pytest.approx([0, 0, 0, 0.1, -0.475 + 2.05 / 2])
+
+
+def test_facets_name_the_phases_that_coexist_and_their_chemical_potentials(salt):
+    facets = {facet.phases: facet.chemical_potentials for facet in salt.facets("Na-Cl")}
+    assert facets[("cl", "b1")] == pytest.approx({"Cl": 0, "Na": -4.1})  # NaCl is at -2.05 eV/atom
+    assert facets[("na", "b1")] == pytest.approx({"Cl": -4.1, "Na": 0})
+    assert len(facets) == 2
+
+
+def test_phases_on_one_plane_share_a_facet():
+    flat = Hull(["LiNa", "LiK", "NaK"], [-1, -1, -1], ["a", "b", "c"], formation_energies=True)
+    assert {len(facet.phases) for facet in flat.facets("Li-Na-K")} == {3}
+    on_line = Hull(["LiNa", "Li3Na"], [-1, -0.5], ["a", "on"], formation_energies=True)
+    assert {frozenset(facet.phases) for facet in on_line.facets("Li-Na")} == {
+        frozenset({"Li", "a", "on"}),
+        frozenset({"Na", "a"}),
+    }
+
+
+def test_facets_are_refused_where_there_are_too_many_elements():
+    hull = Hull(["LiF"], [-1], formation_energies=True)
+    with pytest.raises(UserError, match="6 elements, and facets are found for up to 5"):
+        hull.facets("Li-F-O-P-S-N")
+
+
+def test_the_window_of_a_phase_ends_where_others_form(salt):
+    assert salt.chemical_potential_window("b1")["Na"] == pytest.approx((-4.1, 0))
+    assert salt.chemical_potential_window("na")["Na"] == pytest.approx((0, 0))
+    hull = Hull(["Na", "Cl", "K", "NaCl"], [0, 0, 0, -2.05], ["na", "cl", "k", "salt"])
+    window = hull.chemical_potential_window("salt", "Na-Cl-K")
+    assert window["K"] == (-np.inf, 0.0)
+    with pytest.raises(UserError, match=r"b2 lies 0\.1 eV/atom above the hull"):
+        salt.chemical_potential_window("b2")
+    with pytest.raises(UserError, match=r"no entry .b3.\. Nearest: b"):
+        salt.chemical_potential_window("b3")
+    with pytest.raises(UserError, match="elements from outside"):
+        hull.chemical_potential_window("salt", "Na-K")
+
+
+def test_windows_span_the_chemical_potentials_of_the_facets_around_a_phase(iron_phosphates):
+    hull = Hull.from_entries(iron_phosphates)
+    facets = hull.facets("Li-Fe-P-O")
+    (name,) = (e.entry_id for e in iron_phosphates if e.reduced_formula == "LiFePO4" and e.entry_id in hull.stable_ids)
+    corners = [facet.chemical_potentials for facet in facets if name in facet.phases]
+    window = hull.chemical_potential_window(name)
+    for element in ("Li", "Fe", "P", "O"):
+        expected = min(c[element] for c in corners), max(c[element] for c in corners)
+        assert window[element] == pytest.approx(expected, abs=1e-7)
+
+
+def test_facets_agree_with_pymatgen(iron_phosphates):
+    entries = restrict(iron_phosphates, ["Li", "Fe", "O"])
+    reference = PhaseDiagram(entries)
+    expected = {frozenset(reference.qhull_entries[i].entry_id for i in facet) for facet in reference.facets}
+    facets = Hull.from_entries(entries).facets("Li-Fe-O")
+    assert {frozenset(facet.phases) for facet in facets} == expected
+
+
+def test_columns_restrict_to_a_chemical_system_in_order(salt):
+    salt.add(["K", "KCl"], [-1.0, -3.3], ["k", "kcl"], sources="s")
+    assert salt.columns("Na-Cl").ids == ("na", "cl", "b1", "b2", "x")
+    columns = salt.columns()
+    assert (columns.ids, columns.elements) == (salt.ids, ("Cl", "K", "Na"))
+    assert columns.amounts[6].tolist() == [0.5, 0.5, 0]
+    assert columns.energies.tolist() == [-1.3, -1.8, -3.6, -3.5, -1.9, -1.0, -3.3]
+    with pytest.raises(UserError, match="no entry of Rb"):
+        salt.columns("Na-Rb")
+
+
 def test_an_entry_exactly_on_a_tie_line_is_stable():
     hull = Hull(["Na3Cl", "NaCl"], [-0.5, -1.0], ["on", "corner"], formation_energies=True)
     assert hull.stable_ids == ("on", "corner")
@@ -189,9 +287,25 @@ def test_an_entry_exactly_on_a_tie_line_is_stable():
     assert hull.decomposition_energy()[0] == pytest.approx(0, abs=1e-12)
 
 
-def test_completeness_counts_competitors_by_number_of_elements(salt):
-    assert salt.completeness("Na-Cl") == {1: 2, 2: 3}
-    assert Hull(["LiF", "LiO"], [-1, -1], formation_energies=True).completeness(["Li", "F", "O"]) == {1: 3, 2: 2, 3: 0}
+def test_completeness_counts_competitors_in_each_system_by_size_and_source(salt):
+    salt.add(["Na3Cl5"], [-2.0], ["y"], sources="campaign salts")
+    complete = salt.completeness("Na-Cl")
+    assert complete.by_system == {("Cl",): 1, ("Na",): 1, ("Cl", "Na"): 4}
+    assert (complete.by_size, complete.has_gaps) == ({1: 2, 2: 4}, False)
+    assert complete.by_source == {"campaign salts": 1, "not stated": 5}
+    assert str(complete) == "2 elements and 4 binaries"
+    assert salt.completeness("Na-Cl", without=["y"]).by_source == {"not stated": 5}
+
+
+def test_a_ternary_judged_against_elements_and_binaries_alone_says_so():
+    hull = Hull(["LiF", "Li2O"], [-1, -1], formation_energies=True)
+    complete = hull.completeness(["Li", "F", "O"])
+    assert (complete.by_size, complete.has_gaps) == ({1: 3, 2: 2, 3: 0}, True)
+    assert str(complete) == "3 elements and 2 binaries alone, no ternaries"
+    assert str(hull.completeness("Li-F-O-P-S-N-C")) == (
+        "7 elements and 2 binaries alone, no ternaries, quaternaries, quinaries, phases of 6 elements or phases of 7 "
+        "elements"
+    )
 
 
 def test_entries_without_ids_go_by_their_formulas_in_any_order():
@@ -304,7 +418,6 @@ def test_nine_hundred_systems_are_labelled_each_by_itself():
     energies = rng.normal(-0.5, 0.5, len(binaries) + 900)
     hull = Hull(binaries + ternaries, energies, formation_energies=True)
     distances = hull.e_above_hull(ternaries, energies[len(binaries) :])
-    assert len(hull._solved) == 900  # one small system each, not one of 40 elements
     for i in range(0, 900, 90):
         inside = set(Composition(ternaries[i]).get_el_amt_dict())
         entries = [
@@ -320,11 +433,36 @@ def test_nine_hundred_systems_are_labelled_each_by_itself():
 def test_adding_solves_only_the_systems_that_contain_the_new_entry():
     hull = Hull(["NaCl", "KCl", "MgO"], [-2, -2, -3], formation_energies=True)
     systems = [("Cl", "Na"), ("Cl", "K", "Na"), ("Mg", "O"), ("Mg", "Na"), ("K",)]
-    before = [hull._solve(system) for system in systems]
+    before = [hull._systems.facets(system) for system in systems]
     hull.add(["Na2Cl"], [-1.9])
-    kept = [hull._solve(system) is solved for system, solved in zip(systems, before, strict=True)]
+    kept = [hull._systems.facets(system) is solved for system, solved in zip(systems, before, strict=True)]
     assert kept == [False, False, True, True, True]
     assert hull.e_above_hull(["Na2Cl"], [-1.9]).tolist() == [0]
+
+
+def test_adding_says_which_labels_changed():
+    hull = Hull(["NaCl", "KCl", "NaKCl2", "Na3Cl"], [-2, -2, -1.9, -0.9], ["a", "b", "c", "d"], formation_energies=True)
+    changes = hull.add(["Na2Cl2", "MgO"], [-2.4, -3.0], ["lower", "other"])
+    assert changes.ids == ("a", "c", "d")
+    assert changes.before == pytest.approx([0, 0.1, 0.1])
+    assert changes.after == pytest.approx([0.4, 0.3, 0.3])
+    assert changes.frame()["id"].tolist()[0] == "a"
+    assert len(hull.add(["NaCl"], [-2.3], ["metastable"])) == 0
+    assert len(hull.add(["NaCl"], [-2.3], ["metastable"])) == 0
+
+
+@unhurried
+@given(systems, systems)
+def test_changes_are_those_of_the_labels_themselves(old, new):
+    hull = hull_of(old)
+    before = hull.own_e_above_hull()
+    names = [f"n{i}" for i in range(len(new))]
+    changes = hull.add((np.array([row for row, _ in new], dtype=float), SYMBOLS[:3]), [e for _, e in new], names)
+    after = hull.own_e_above_hull()[: len(old)]
+    changed = np.flatnonzero(np.abs(after - before) > 1e-9)
+    assert changes.ids == tuple(hull.ids[i] for i in changed)
+    assert changes.before == pytest.approx(before[changed], abs=1e-9)
+    assert changes.after == pytest.approx(after[changed], abs=1e-9)
 
 
 def test_a_lower_element_moves_every_system_it_is_in():
@@ -412,6 +550,24 @@ def test_lengths_that_differ_are_refused():
         Hull(["Na", "Cl"], [-1])
     with pytest.raises(UserError, match="2 compositions but 1 ids"):
         Hull(["Na", "Cl"], [-1, -1], ["a"])
+
+
+def test_energies_per_cell_draw_a_warning():
+    from matscout.workflows.stability import EnergyWarning
+
+    with pytest.warns(EnergyWarning, match=r"NaCl \(-27.2 eV/atom, 8 atoms\).*per cell"):
+        Hull(["Na", "Cl2", "Na4Cl4"], [-1.3, -1.8, -28.8])
+
+
+def test_protocols_that_no_scheme_joins_are_named_with_entries():
+    with pytest.raises(UserError, match=r"gpaw-pbe.*b.*vasp-mp-gga.*a|vasp-mp-gga.*a.*gpaw-pbe.*b"):
+        Hull(["Na", "Cl"], [-1, -1], ["a", "b"], protocols=["vasp-mp-gga", "gpaw-pbe"])
+    hull = Hull(["Na", "Cl"], [-1, -1], ["a", "b"], protocols="gpaw-pbe")
+    with pytest.raises(UserError, match="gpaw-pbe"):
+        hull.add(["NaCl"], [-2], ["c"], protocols="chgnet-relax")
+    assert (hull.ids, hull.protocols) == (("a", "b"), ("gpaw-pbe",))
+    with pytest.raises(UserError, match="2 compositions but 1 protocols"):
+        Hull(["Na", "Cl"], [-1, -1], protocols=["gpaw-pbe"])
 
 
 def test_a_misspelt_chemical_system_is_refused(salt):

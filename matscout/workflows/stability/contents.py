@@ -1,0 +1,58 @@
+"""What a hull holds: its entries as columns, and how many compete in a chemical system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matscout.workflows.stability.answers import Completeness, EntryColumns
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from matscout.workflows.stability.blocks import Blocks
+    from matscout.workflows.stability.compositions import System
+    from matscout.workflows.stability.naming import EntryId
+
+
+def columns(entries: Blocks, elements: System) -> EntryColumns:
+    """Return the entries that hold no other elements than these, in the order they came in."""
+    blocks = [block for system, block in entries.by_system.items() if set(system) <= set(elements)]
+    positions = np.concatenate([np.empty(0, dtype=np.intp), *(block.positions for block in blocks)])
+    energies = np.concatenate([np.empty(0), *(block.energies for block in blocks)])
+    amounts = np.zeros((len(positions), len(elements)))
+    end = 0
+    for block in blocks:
+        start, end = end, end + len(block.energies)
+        amounts[start:end, [elements.index(element) for element in block.system]] = block.fractions
+    order = np.argsort(positions)
+    chosen = positions[order].tolist()
+    return EntryColumns(
+        ids=tuple(entries.ids[i] for i in chosen),
+        amounts=amounts[order],
+        elements=elements,
+        energies=energies[order],
+        protocols=tuple(entries.origins[i][0] for i in chosen),
+        sources=tuple(entries.origins[i][1] for i in chosen),
+    )
+
+
+def completeness(
+    entries: Blocks, system: System, without: Container[EntryId], *, unlisted_elements: bool
+) -> Completeness:
+    """Count the entries inside a chemical system, but for some; elements that are not listed may count as entries."""
+    by_system: dict[System, int] = {}
+    by_source: dict[str, int] = {}
+    by_size = dict.fromkeys(range(1, len(system) + 1), 0)
+    for block in entries.within(system):
+        counted = [i for i in block.positions.tolist() if entries.ids[i] not in without]
+        by_size[len(block.system)] += len(counted)
+        if counted:
+            by_system[block.system] = len(counted)
+        for i in counted:
+            source = entries.origins[i][1]
+            by_source[source] = by_source.get(source, 0) + 1
+    if unlisted_elements:
+        by_size[1] += sum((element,) not in entries.by_system for element in system)
+    return Completeness(by_system, by_size, dict(sorted(by_source.items())))
