@@ -168,3 +168,82 @@ def protocols(*, as_json: JsonFlag = False) -> None:
     from matscout.cli.listings import show_protocols
 
     show_protocols(as_json=as_json)
+
+
+@app.command(
+    epilog="Examples: matscout hull Li-Fe-P-O --entries entries.json.gz --plot hull.html; "
+    "matscout hull Cs-Ca-F (of the campaign here); matscout hull Li-Fe-P-O --entries entries.json.gz --open O --mu -5"
+)
+def hull(
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="Chemical system, such as Li-Fe-P-O.")],
+    *,
+    entries: Annotated[
+        Path | None, typer.Option("--entries", help="File of pymatgen entries (JSON or CSV, gzipped or not).")
+    ] = None,
+    campaign: Annotated[
+        str | None,
+        typer.Option("--campaign", help="Without --entries: campaign file, or a campaign's name in the store."),
+    ] = None,
+    store: StoreOption = None,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="Correction scheme of the file's entries; none if left out.")
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", help="Show the hull before and after this correction scheme.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="Free energies at so many K, 300 to 2000.")
+    ] = None,
+    opened: Annotated[
+        list[str] | None, typer.Option("--open", metavar="ELEMENT", help="Element exchanged with a reservoir.")
+    ] = None,
+    mu: Annotated[
+        float | None, typer.Option("--mu", help="Its chemical potential, eV/atom, on the scale of the energies.")
+    ] = None,
+    delta_mu: Annotated[
+        float | None, typer.Option("--delta-mu", help="The same relative to the element: 0 is the element itself.")
+    ] = None,
+    decompose: Annotated[
+        str | None, typer.Option("--decompose", metavar="FORMULA", help="Show what this composition decomposes to.")
+    ] = None,
+    phase: Annotated[
+        str | None,
+        typer.Option(
+            "--phase", metavar="FORMULA|ID", help="Show at which chemical potentials, and beside what, it is stable."
+        ),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option("--window", help="List entries so near to the hull, eV/atom; 0.025 if left out.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List every entry.")] = False,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the hull into this .html or .json file.")] = None,
+    potentials: Annotated[
+        Path | None,
+        typer.Option("--potentials", help="Draw the chemical potentials of 2 or 3 elements into this file."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a convex hull: which phases are stable, how far others are from it, and what they decompose to."""
+    from matscout.cli.hull import HullRequest, show_hull
+
+    show_hull(
+        HullRequest(
+            system=system,
+            entries=entries,
+            campaign=campaign,
+            store=store,
+            opened=tuple(opened or ()),
+            mu=mu,
+            delta_mu=delta_mu,
+            temperature=temperature,
+            scheme=scheme,
+            compare=compare,
+            window=window,
+            decompose=decompose,
+            phase=phase,
+            plot=plot,
+            potentials=potentials,
+            everything=everything,
+            as_json=as_json,
+        )
+    )

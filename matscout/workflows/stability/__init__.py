@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from matscout.workflows.stability.frames import hull_frame
     from matscout.workflows.stability.hull import Hull
     from matscout.workflows.stability.open_systems import OpenHull, OpenReaction, open_hull
+    from matscout.workflows.stability.plots import (
+        chemical_potential_domains,
+        plot_chemical_potentials,
+        plot_hull,
+        write_plot,
+    )
     from matscout.workflows.stability.potential_ranges import stable_phases_over
     from matscout.workflows.stability.probability import probability_stable_now
     from matscout.workflows.stability.probability_final import (
@@ -69,6 +75,7 @@ __all__ = [
     "calibration_sample",
     "ceiling",
     "check_joinable",
+    "chemical_potential_domains",
     "compare_schemes",
     "gas_chemical_potential",
     "get_scheme",
@@ -80,6 +87,8 @@ __all__ = [
     "measure_error",
     "missing_elements",
     "open_hull",
+    "plot_chemical_potentials",
+    "plot_hull",
     "probability_stable_final",
     "probability_stable_now",
     "protocol_of",
@@ -92,6 +101,7 @@ __all__ = [
     "same_prototype",
     "space_group",
     "stable_phases_over",
+    "write_plot",
 ]
 
 _HOMES = {
@@ -103,6 +113,7 @@ _HOMES = {
     "frames": ("hull_frame",),
     "hull": ("Hull",),
     "open_systems": ("OpenHull", "OpenReaction", "open_hull"),
+    "plots": ("chemical_potential_domains", "plot_chemical_potentials", "plot_hull", "write_plot"),
     "potential_ranges": ("stable_phases_over",),
     "probability": ("probability_stable_now",),
     "probability_final": ("ExpectedStable", "FinalProbability", "probability_stable_final"),

@@ -1,0 +1,91 @@
+"""`matscout hull --compare`: the same entries on two hulls, before and after a correction scheme."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from typer import echo
+
+from matscout.cli import printable
+from matscout.cli.hull_sources import entries_of
+from matscout.cli.hull_views import NEAR, label_versions, print_cells
+from matscout.cli.output import print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from matscout.cli.hull import HullRequest
+
+_SMALLEST = 0.0005
+"""Change in eV/atom that a table with three digits shows."""
+
+
+def show_comparison(request: HullRequest, elements: Sequence[str]) -> None:
+    """Print what a correction scheme changes: which phases become stable or unstable, and by how much others move."""
+    from matscout.workflows.stability import compare_schemes, get_scheme
+
+    assert request.entries is not None
+    assert request.compare is not None
+    schemes = {"before": request.scheme or "none", "after": request.compare}
+    for name in schemes.values():
+        get_scheme(name)
+    entries = entries_of(request.entries, elements)
+    # What mixing protocols does is what such a comparison is made for; the table says so where it happens.
+    frame = compare_schemes(entries, schemes["before"], schemes["after"], allow_mixed=True)
+    shown = frame if request.everything else _near(frame, NEAR if request.window is None else request.window)
+    sides = {side: {**frame.attrs[side], "scheme": name} for side, name in schemes.items()}
+    if request.as_json:
+        about = {"chemical_system": "-".join(elements), "entries": len(frame), "from": str(request.entries)}
+        document = {"hull": about | {"versions": label_versions()}, **sides, "rows": _records(shown)}
+        print_json(document | {"more": len(frame) - len(shown)})
+        return
+    echo(printable(f"{len(frame)} entries in {'-'.join(elements)}, from {request.entries}"))
+    for side, report in sides.items():
+        _print_side(side, report)
+    flips = frame[frame["stable_before"] != frame["stable_after"]]
+    echo(f"{int(flips['stable_after'].sum())} become stable, {int(flips['stable_before'].sum())} become unstable")
+    rows = [
+        (x["formula"], x["id"], _number(x["e_above_hull_before"]), _number(x["e_above_hull_after"]), _remark(x))
+        for x in _records(shown)
+    ]
+    print_cells(("formula", "id", "before, eV/atom", "after, eV/atom", ""), rows, right=(2, 3))
+    if len(shown) < len(frame):
+        echo(f"{len(frame) - len(shown)} more, far from both hulls or unchanged: --all shows them")
+
+
+def _near(frame: pd.DataFrame, window: float) -> pd.DataFrame:
+    """Rows whose stability changes, and those near one of the hulls that move."""
+    flips = frame["stable_before"] != frame["stable_after"]
+    distances = frame[["e_above_hull_before", "e_above_hull_after"]]
+    moves = frame["change"].abs().fillna(math.inf) >= _SMALLEST
+    return frame[flips | (moves & (distances.min(axis=1) <= window))]
+
+
+def _print_side(side: str, report: dict[str, Any]) -> None:
+    echo(printable(f"{side:<7} scheme {report['scheme']}: {report['stable']} stable"))
+    for line in report["lines"]:
+        echo(printable(f"        {line}"))
+    if report["mixed"]:
+        echo(printable(f"        a hull that must not be: {report['mixed']}"))
+
+
+def _remark(row: dict[str, Any]) -> str:
+    if row["left_out"]:
+        return f"left out: {row['left_out']}"
+    if row["stable_before"] != row["stable_after"]:
+        return "becomes stable" if row["stable_after"] else "becomes unstable"
+    return ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(key): None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in frame.to_dict(orient="records")
+    ]
