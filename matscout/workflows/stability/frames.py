@@ -41,8 +41,8 @@ def hull_frame(
     >>> from matscout.workflows.stability import Hull
     >>> hull = Hull(["NaCl", "Na3Cl"], [-2.0, -0.9], formation_energies=True)
     >>> hull_frame(hull)[["formula", "e_above_hull", "reaction"]]
-      formula  e_above_hull             reaction
-    0    NaCl           0.0         NaCl -> NaCl
+      formula  e_above_hull              reaction
+    0    NaCl           0.0          NaCl -> NaCl
     1   Na3Cl           0.1  Na3Cl -> 2 Na + NaCl
     """
     import pandas as pd
