@@ -17,7 +17,7 @@ from matscout.workflows.stability import Hull
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ELEMENTS = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ba", "Al")
+ELEMENTS = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ba", "Al", "Ga", "In")
 SAME_COMPOSITION = 1e-8  # atomic fractions
 _N_QUERIES = 8
 _N_DECOMPOSED = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,7 +14,7 @@ from matscout.workflows.stability.compositions import FractionTable, grid_keys
 from matscout.workflows.stability.naming import EntryId, formula, names_from_formulas, some
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -57,15 +56,12 @@ class Block:
         eV/atom, as given, shape (k,).
     positions
         Position of each entry in its hull, shape (k,).
-    names
-        Ids as text, shape (k,): they decide between equal energies.
     """
 
     system: System
     fractions: NDArray[np.float64]
     energies: NDArray[np.float64]
     positions: NDArray[np.intp]
-    names: NDArray[np.str_]
 
     def join(self, other: Block) -> Block:
         """Return one block with the entries of both."""
@@ -74,40 +70,69 @@ class Block:
             np.concatenate([self.fractions, other.fractions]),
             np.concatenate([self.energies, other.energies]),
             np.concatenate([self.positions, other.positions]),
-            np.concatenate([self.names, other.names]),
         )
 
-    @cached_property
-    def compositions(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows of the lowest entry of each composition, shape (c,), and each entry's composition, shape (k,).
 
-        Compositions are in an order of their own, so that nothing solved from them depends on the order of entries.
-        """
-        if len(self.energies) == 1:
-            return np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp)
-        keys = grid_keys(self.fractions)
-        order = np.lexsort((self.names, self.energies, *keys.T))
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = (keys[order[1:]] != keys[order[:-1]]).any(axis=1)
-        composition = np.empty(len(order), dtype=np.intp)
-        composition[order] = np.cumsum(first) - 1
-        return order[first], composition
+def lowest_rows(
+    fractions: NDArray[np.float64],
+    energies: NDArray[np.float64],
+    names: Callable[[], Sequence[str]],
+    group: NDArray[np.intp],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of the lowest entry of each composition, shape (c,), and each entry's composition, shape (k,).
+
+    Compositions are in an order of their own, so that nothing solved from them depends on the order of entries. Where
+    energies are equal, the names decide.
+
+    Parameters
+    ----------
+    fractions, energies
+        Of k entries, shapes (k, d) and (k,).
+    names
+        Gives their k names; only called where it matters.
+    group
+        Chemical system of each, shape (k,): compositions of different ones are different.
+    """
+    keys = np.column_stack([group, grid_keys(fractions)])
+    order = np.lexsort((energies, *keys.T[::-1]))
+    first = _starts(keys[order])
+    if (~first[1:] & (np.diff(energies[order]) == 0)).any():
+        order = np.lexsort((np.array(names()), energies, *keys.T[::-1]))
+    composition = np.empty(len(order), dtype=np.intp)
+    composition[order] = np.cumsum(first) - 1
+    return order[first], composition
+
+
+def _starts(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows differ from the row before, shape (k,)."""
+    first = np.ones(len(keys), dtype=bool)
+    first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+    return first
 
 
 @dataclass(eq=False)
 class Blocks:
-    """All entries: ids and origins in the order they came in, and a block for each chemical system that has any."""
+    """All entries: ids and origins in the order they came in, and a block for each chemical system that has any.
+
+    `journal` names the chemical systems that got entries, in the order they did.
+    """
 
     ids: list[EntryId] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
     by_system: dict[System, Block] = field(default_factory=dict)
     ids_of_protocol: dict[str, list[EntryId]] = field(default_factory=dict)
+    journal: list[System] = field(default_factory=list)
     _systems_of: dict[str, set[System]] = field(default_factory=dict)
-    _place: dict[EntryId, tuple[System, int]] = field(default_factory=dict)
-    _content: dict[EntryId, tuple[bytes, float]] = field(default_factory=dict)
+    _system_at: list[System] = field(default_factory=list)
+    _position: dict[EntryId, int] = field(default_factory=dict)
+    _content: list[tuple[bytes, float]] = field(default_factory=list)
 
     def __contains__(self, entry_id: object) -> bool:
-        return entry_id in self._content
+        return entry_id in self._position
+
+    def elements(self) -> System:
+        """Symbols of all elements, in alphabetical order."""
+        return tuple(sorted(self._systems_of))
 
     def unseen(
         self, ids: Sequence[EntryId], table: FractionTable, energies: NDArray[np.float64]
@@ -123,7 +148,8 @@ class Blocks:
         new: dict[int, tuple[bytes, float]] = {}
         clashes: list[str] = []
         for row, (entry_id, key, energy) in enumerate(zip(ids, _content_keys(table), energies.tolist(), strict=True)):
-            known = self._content.get(entry_id) or seen.get(entry_id)
+            position = self._position.get(entry_id)
+            known = seen.get(entry_id) if position is None else self._content[position]
             if known is None:
                 seen[entry_id] = new[row] = (key, energy)
             elif known[0] != key:
@@ -145,33 +171,36 @@ class Blocks:
         """Keep the new rows; the blocks of their chemical systems are replaced, all others stay."""
         position = np.full(len(table), -1, dtype=np.intp)
         position[list(new)] = np.arange(len(self.ids), len(self.ids) + len(new))
+        self._system_at.extend([()] * len(new))
         for system, rows, fractions in table.by_system():
             kept = position[rows] >= 0
             if not kept.any():
                 continue
             chosen = rows[kept]
-            names = np.array([str(ids[row]) for row in chosen.tolist()])
-            block = Block(system, fractions[kept], energies[chosen], position[chosen], names)
+            block = Block(system, fractions[kept], energies[chosen], position[chosen])
             present = self.by_system.get(system)
             self.by_system[system] = block if present is None else present.join(block)
+            self.journal.append(system)
             if present is None:
                 for element in system:
                     self._systems_of.setdefault(element, set()).add(system)
-            start = 0 if present is None else len(present.energies)
-            self._place.update((ids[row], (system, start + i)) for i, row in enumerate(chosen.tolist()))
+            for place in block.positions.tolist():
+                self._system_at[place] = system
         for row, content in new.items():
+            self._position[ids[row]] = len(self.ids)
             self.ids.append(ids[row])
             self.origins.append(origins[row])
             self.ids_of_protocol.setdefault(origins[row][0], []).append(ids[row])
-            self._content[ids[row]] = content
+            self._content.append(content)
 
     def find(self, entry_id: EntryId) -> tuple[Block, int]:
         """Return the block and the row of an entry."""
-        if entry_id not in self._place:
+        position = self._position.get(entry_id)
+        if position is None:
             close = nearest(str(entry_id), map(str, self.ids))
             raise UserError(f"the hull has no entry {entry_id!r}." + (f" Nearest: {close}." if close else ""))
-        system, row = self._place[entry_id]
-        return self.by_system[system], row
+        block = self.by_system[self._system_at[position]]
+        return block, int(np.flatnonzero(block.positions == position)[0])
 
     def formula(self, entry_id: EntryId) -> str:
         """Reduced formula of an entry."""
@@ -194,7 +223,10 @@ class Blocks:
 
     def content_hash(self, convention: str) -> str:
         """16 hex characters from ids, compositions and energies (to 1e-9 eV/atom), whatever their order."""
-        lines = sorted(f"{name}\t{key.hex()}\t{energy + 0.0:.9f}" for name, (key, energy) in self._content.items())
+        lines = sorted(
+            f"{name}\t{key.hex()}\t{energy + 0.0:.9f}"
+            for name, (key, energy) in zip(self.ids, self._content, strict=True)
+        )
         return sha256("\n".join([convention, *lines]).encode()).hexdigest()[:16]
 
 

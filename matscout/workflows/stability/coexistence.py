@@ -12,7 +12,7 @@ from matscout.workflows.stability.blocks import SAME_ENERGY
 from matscout.workflows.stability.facets import MOST_ELEMENTS
 
 if TYPE_CHECKING:
-    from matscout.workflows.stability.blocks import Block
+    from matscout.workflows.stability.blocks import Block, EntryId
     from matscout.workflows.stability.compositions import System
     from matscout.workflows.stability.systems import Systems
 
@@ -51,8 +51,10 @@ def facets(systems: Systems, system: System) -> tuple[Facet, ...]:
     )
 
 
-def potential_window(systems: Systems, system: System, block: Block, row: int) -> dict[str, tuple[float, float]]:
-    """Find the range of each element's chemical potential, relative to its lowest phase, in which an entry is stable.
+def potential_window(
+    systems: Systems, system: System, name: EntryId, block: Block, row: int
+) -> dict[str, tuple[float, float]]:
+    """Find the range of each element's chemical potential, relative to its lowest phase, where an entry is stable.
 
     The potentials are those where the entry costs nothing to make and no other phase gains: two linear programs for
     each element.
@@ -65,12 +67,11 @@ def potential_window(systems: Systems, system: System, block: Block, row: int) -
     from scipy.optimize import linprog
 
     if not set(block.system) <= set(system):
-        raise UserError(f"{block.names[row]} holds elements from outside the chemical system {'-'.join(system)}")
+        raise UserError(f"{name} holds elements from outside the chemical system {'-'.join(system)}")
     above = float((block.energies - systems.own_heights([block], without_own=False)[0])[row])
     if above >= SAME_ENERGY:
         raise UserError(
-            f"{block.names[row]} lies {above:.4g} eV/atom above the hull, so there are no chemical potentials at which "
-            f"it is stable"
+            f"{name} lies {above:.4g} eV/atom above the hull, so there are no chemical potentials at which it is stable"
         )
     competitors = systems.competitors(system)
     phases = competitors.phases

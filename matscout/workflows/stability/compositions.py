@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ System: TypeAlias = tuple[str, ...]
 # Two compositions are one when their fractions agree to half a step of this grid, 3e-9. Its many small divisors put
 # fractions such as 1/3 on grid points, where rounding noise cannot tip them to either side.
 GRID = 2**8 * 3**3 * 5**2 * 7 * 11 * 13
+_ROUNDING = 0.618  # not half a step, where fractions of other small divisors, such as 1/512, lie
 _SMALLEST_AMOUNT = 1e-8
 _SYMBOL_AND_AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
 _PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
@@ -56,14 +58,19 @@ class FractionTable:
 
     def by_system(self) -> Iterator[tuple[System, NDArray[np.intp], NDArray[np.float64]]]:
         """Yield each chemical system with its rows and their fractions of its own elements, in a fixed order."""
+        for system, rows, columns in self._groups:
+            yield system, rows, self.fractions[rows[:, None], columns]
+
+    @cached_property
+    def _groups(self) -> list[tuple[System, NDArray[np.intp], NDArray[np.intp]]]:
         if not len(self):
-            return
+            return []
         present = np.packbits(self.fractions > 0, axis=1)
         patterns, group = np.unique(present, axis=0, return_inverse=True)
         rows_by_group = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
-        for pattern, rows in zip(patterns, rows_by_group, strict=True):
-            columns = np.unpackbits(pattern, count=len(self.elements)).nonzero()[0]
-            yield tuple(self.elements[c] for c in columns), rows, self.fractions[rows[:, None], columns]
+        columns = [np.flatnonzero(row) for row in np.unpackbits(patterns, axis=1, count=len(self.elements))]
+        names = [tuple(self.elements[c] for c in some.tolist()) for some in columns]
+        return list(zip(names, rows_by_group, columns, strict=True))
 
 
 def system_of(elements: str | Sequence[str]) -> System:
@@ -113,7 +120,7 @@ def fraction_table(compositions: Compositions, labels: Sequence[object] | None =
 
 def grid_keys(fractions: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return whole numbers that are equal for equal compositions, shape as `fractions`."""
-    return np.rint(fractions * GRID).astype(np.int64)
+    return np.floor(fractions * GRID + _ROUNDING).astype(np.int64)
 
 
 def _place(i: int, labels: Sequence[object] | None) -> str:

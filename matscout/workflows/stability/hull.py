@@ -137,7 +137,7 @@ class Hull:
     @property
     def elements(self) -> System:
         """Symbols of all elements among the entries, in alphabetical order."""
-        return tuple(sorted({symbol for system in self._entries.by_system for symbol in system}))
+        return self._entries.elements()
 
     @property
     def reference_energies(self) -> dict[str, float]:
@@ -290,7 +290,7 @@ class Hull:
 
         block, row = self._entries.find(entry_id)
         system = block.system if chemical_system is None else self._known_system(chemical_system)
-        return potential_window(self._systems, system, block, row)
+        return potential_window(self._systems, system, entry_id, block, row)
 
     def columns(self, chemical_system: str | Sequence[str] | None = None) -> EntryColumns:
         """Return all entries, or those inside a chemical system, as columns."""
@@ -317,7 +317,8 @@ class Hull:
         """Count energies of rows from the elements, which may be among the rows themselves."""
         references = np.array([self._reference(element) for element in table.elements])
         for column in np.flatnonzero(np.isinf(references)):
-            references[column] = values[table.fractions[:, column] == 1.0].min(initial=np.inf)
+            own = values[table.fractions[:, column] == 1.0]
+            references[column] = own.min() if len(own) else 0.0  # an element without energy is in no row
         return np.asarray(values - table.fractions @ references)
 
     def _formulas(self, ids: Iterable[EntryId]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from matscout.workflows.stability.blocks import SAME_ENERGY
 from matscout.workflows.stability.probability import probability_stable_now
-from matscout.workflows.stability.programs import Phases, solve
+from matscout.workflows.stability.programs import Phases, PhaseSets, solve
 from matscout.workflows.stability.undecided import competing
 
 if TYPE_CHECKING:
@@ -127,17 +127,20 @@ def lower(batch: Sequence[Task], known: Callable[[System], Phases]) -> None:
         if task.needed.any():
             by_size.setdefault(len(task.candidates.system), []).append(task)
     for size in sorted(by_size):
-        hulls: list[Phases] = []
+        hulls: list[PhaseSets] = []
         which, at, without = [], [], []
+        n_hulls = 0
         for task in by_size[size]:
             samples, rows = np.nonzero(task.needed.T)
             different, place = np.unique(samples, return_inverse=True)
             its_hulls, own = _hulls(known(task.candidates.system), task, different, place, rows)
-            which.append(place + len(hulls))
+            which.append(place + n_hulls)
             at.append(task.candidates.fractions[task.part][rows])
             without.append(own)
-            hulls += its_hulls
-        energy = solve(hulls, np.concatenate(which), np.concatenate(at), np.concatenate(without)).energy
+            hulls.append(its_hulls)
+            n_hulls += len(different)
+        sets = PhaseSets.join(hulls)
+        energy = solve(sets, np.concatenate(which), np.concatenate(at), np.concatenate(without)).energy
         ends = np.cumsum([len(place) for place in which])[:-1]
         for task, heights in zip(by_size[size], np.split(energy, ends), strict=True):
             samples, rows = np.nonzero(task.needed.T)
@@ -208,7 +211,7 @@ def _chosen(distances: Floats, now: Floats, draws: Draws) -> NDArray[np.bool_]:
 
 def _hulls(
     known: Phases, task: Task, samples: NDArray[np.intp], place: NDArray[np.intp], rows: NDArray[np.intp]
-) -> tuple[list[Phases], NDArray[np.intp]]:
+) -> tuple[PhaseSets, NDArray[np.intp]]:
     """Phases that make the hull of each sample, and which of them is the candidate itself, or -1.
 
     Parameters
@@ -223,10 +226,9 @@ def _hulls(
     above_known = others.hull[:, None] + others.distances[:, samples]
     energies = np.concatenate([np.tile(known.energies[:, None], len(samples)), above_known])
     sample, phase = np.nonzero(present.T)
-    flat_fractions = np.concatenate([known.fractions, others.fractions])[phase]
-    flat_energies = energies[phase, sample]
-    ends = np.cumsum(present.sum(axis=0)).tolist()
-    hulls = [Phases(flat_fractions[i:j], flat_energies[i:j]) for i, j in zip([0, *ends], ends, strict=False)]
+    fractions = np.concatenate([known.fractions, others.fractions])[phase]
+    sizes = present.sum(axis=0)
+    hulls = PhaseSets(fractions, energies[phase, sample], np.cumsum(sizes) - sizes, sizes)
     own = task.competing.place[task.part][rows]
     own = np.where(own >= 0, own + n_known, 0)  # row 0 is an element and stands for none
     rank = np.cumsum(present, axis=0)[own, place] - 1

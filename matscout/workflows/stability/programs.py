@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from typing import Self
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +54,49 @@ class Phases:
 
 
 @dataclass(frozen=True, eq=False)
+class PhaseSets:
+    """Phases that compete in each of m chemical systems of d elements, as one table.
+
+    Attributes
+    ----------
+    fractions
+        Atomic fractions, shape (t, d).
+    energies
+        Formation energies in eV/atom, shape (t,).
+    starts, sizes
+        First row of each system, and how many it has, shape (m,).
+    """
+
+    fractions: Floats
+    energies: Floats
+    starts: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, phases: Sequence[Phases]) -> Self:
+        """Put the phases of several systems behind one another."""
+        sizes = np.array([len(one.energies) for one in phases], dtype=np.intp)
+        fractions, energies = [one.fractions for one in phases], [one.energies for one in phases]
+        return cls(np.concatenate(fractions), np.concatenate(energies), np.cumsum(sizes) - sizes, sizes)
+
+    @classmethod
+    def join(cls, sets: Sequence[PhaseSets]) -> Self:
+        """Put several of them behind one another."""
+        rows = np.cumsum([0, *(len(one.energies) for one in sets)])
+        return cls(
+            np.concatenate([one.fractions for one in sets]),
+            np.concatenate([one.energies for one in sets]),
+            np.concatenate([one.starts + row for one, row in zip(sets, rows[:-1], strict=True)]),
+            np.concatenate([one.sizes for one in sets]),
+        )
+
+    def one(self, system: int) -> Phases:
+        """Return the phases of one system."""
+        rows = slice(self.starts[system], self.starts[system] + self.sizes[system])
+        return Phases(self.fractions[rows], self.energies[rows])
+
+
+@dataclass(frozen=True, eq=False)
 class Heights:
     """Answers to n programs of one number of elements d.
 
@@ -74,13 +118,13 @@ class Heights:
     shares: Floats
 
 
-def solve(competitors: list[Phases], which: NDArray[np.intp], at: Floats, without: NDArray[np.intp]) -> Heights:
+def solve(competitors: PhaseSets, which: NDArray[np.intp], at: Floats, without: NDArray[np.intp]) -> Heights:
     """Find the hull at compositions, each in one of several chemical systems of d elements.
 
     Parameters
     ----------
     competitors
-        One for each system.
+        Phases of each system.
     which
         The system of each composition, shape (n,).
     at
@@ -90,7 +134,7 @@ def solve(competitors: list[Phases], which: NDArray[np.intp], at: Floats, withou
     """
     n, d = at.shape
     answer = Heights(np.empty(n), np.empty((n, d)), np.empty((n, d), dtype=np.intp), np.empty((n, d)))
-    sizes = np.array([len(phases.energies) for phases in competitors])[which]
+    sizes = competitors.sizes[which]
     for rows in _batches(sizes, d):
         fractions, energies = _stack(competitors, which[rows], int(sizes[rows].max()), d)
         left_out = np.flatnonzero(without[rows] >= 0)
@@ -112,17 +156,14 @@ def _batches(sizes: NDArray[np.intp], d: int) -> Iterator[NDArray[np.intp]]:
         start = end
 
 
-def _stack(competitors: list[Phases], which: NDArray[np.intp], size: int, d: int) -> tuple[Floats, Floats]:
+def _stack(competitors: PhaseSets, which: NDArray[np.intp], size: int, d: int) -> tuple[Floats, Floats]:
     """Phases of each program, filled up to one number, shapes (m, p, d) and (m, p)."""
-    systems, place = np.unique(which, return_inverse=True)
-    fractions = np.zeros((len(systems), size, d))
-    fractions[:, :, 0] = 1.0
-    energies = np.full((len(systems), size), _ABSENT)
-    for i, system in enumerate(systems.tolist()):
-        phases = competitors[system]
-        fractions[i, : len(phases.energies)] = phases.fractions
-        energies[i, : len(phases.energies)] = phases.energies
-    return fractions[place], energies[place]
+    slot = np.arange(size)
+    present = slot < competitors.sizes[which, None]
+    rows = np.where(present, competitors.starts[which, None] + slot, 0)
+    filling = np.eye(1, d)[0]
+    fractions = np.where(present[..., None], competitors.fractions[rows], filling)
+    return fractions, np.where(present, competitors.energies[rows], _ABSENT)
 
 
 def _solve_batch(fractions: Floats, energies: Floats, at: Floats, answer: Heights, rows: NDArray[np.intp]) -> None:

@@ -9,6 +9,7 @@ label does not depend on history.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from matscout.workflows.stability.blocks import SAME_ENERGY
 from matscout.workflows.stability.compositions import grid_keys
 from matscout.workflows.stability.facets import MOST_ELEMENTS, LowerHull, lower_hull
+from matscout.workflows.stability.lowest import Lowest, numbers_of, ranges
 from matscout.workflows.stability.programs import SMALLEST_SHARE, Phases, solve
 
 if TYPE_CHECKING:
@@ -27,31 +29,9 @@ if TYPE_CHECKING:
     from matscout.workflows.stability.compositions import FractionTable, System
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
-_NO_FORMATION_ENERGY = 1e-11  # eV/atom; what lies above the elements' plane never shapes a hull
 _MANY = 16  # compositions asked for in one system from which its facets are worth finding
-
-
-@dataclass(frozen=True, eq=False)
-class _Below:
-    """The lowest entries of a block's compositions that lie below the plane of the elements.
-
-    Attributes
-    ----------
-    block
-        What they were found from.
-    phases
-        Fractions of the block's elements (q, d) and formation energies (q,), without the elements.
-    positions
-        Positions of the entries in the hull, shape (q,).
-    place
-        Which of them is the entry of each composition of the block, or -1, shape (c,).
-    """
-
-    block: Block
-    phases: Phases
-    positions: NDArray[np.intp]
-    place: NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,23 +49,14 @@ class Competitors:
     phases
         The elements and the entries below their plane, as formation energies.
     positions
-        Position in the hull of each phase behind the elements, shape (p - d,).
+        Position in the hull of each phase, -1 for the elements, shape (p,).
     """
 
     system: System
     blocks: tuple[Block, ...]
     corners: Floats
     phases: Phases
-    positions: NDArray[np.intp]
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """Compositions of one system, shape (n, d), and for each the phase that does not compete, or -1."""
-
-    competitors: Competitors
-    fractions: Floats
-    without: NDArray[np.intp]
+    positions: Rows
 
 
 class Systems:
@@ -95,7 +66,7 @@ class Systems:
         self._entries = entries
         self._formation_energies = formation_energies
         self._corners: dict[str, float] = {}
-        self._below: dict[System, _Below] = {}
+        self._lowest = Lowest(entries, self.corner)
         self._facets: dict[System, tuple[Competitors, LowerHull | None]] = {}
 
     def corner(self, element: str) -> float:
@@ -110,25 +81,14 @@ class Systems:
     def forget_elements(self) -> None:
         """Drop all that was counted from the elements: to be called when an entry of an element came."""
         self._corners.clear()
-        self._below.clear()
+        self._lowest.forget()
 
     def competitors(self, system: System) -> Competitors:
         """Collect what competes in a chemical system."""
+        members = numbers_of([system])
+        found = next(self._lowest.collect(members))
         blocks = tuple(self._entries.within(system))
-        corners = np.array([self.corner(element) for element in system])
-        parts = [self._lowest(block) for block in blocks if len(block.system) > 1]
-        d, n = len(system), sum(len(part.positions) for part in parts)
-        fractions, energies = np.zeros((d + n, d)), np.zeros(d + n)
-        np.fill_diagonal(fractions, 1.0)
-        column = {element: i for i, element in enumerate(system)}
-        end = d
-        for part in parts:
-            if len(part.positions):
-                start, end = end, end + len(part.positions)
-                fractions[start:end, [column[element] for element in part.block.system]] = part.phases.fractions
-                energies[start:end] = part.phases.energies
-        positions = np.concatenate([part.positions for part in parts]) if parts else np.empty(0, dtype=np.intp)
-        return Competitors(system, blocks, corners, Phases(fractions, energies), positions)
+        return Competitors(system, blocks, self._lowest.corners(members)[0], found.sets.one(0), found.positions)
 
     def facets(self, system: System) -> tuple[Competitors, LowerHull | None]:
         """Find the facets of a chemical system, unless they are known and nothing in it has changed."""
@@ -141,19 +101,21 @@ class Systems:
     def heights(self, table: FractionTable) -> Floats:
         """Energy of the hull at all rows, in the hull's convention, shape (n,)."""
         heights = np.empty(len(table))
-        open_rows, questions = [], []
+        waiting: dict[int, list[tuple[System, Rows, Floats]]] = defaultdict(list)
         for system, rows, fractions in table.by_system():
             if len(system) == 1:
                 heights[rows] = self.corner(system[0])
                 continue
-            competitors, lower = self._prepared(system, len(rows))
+            lower = self._heights_from_facets(system, fractions)
             if lower is not None:
-                heights[rows] = lower.energy(fractions) + fractions @ competitors.corners
+                heights[rows] = lower
             else:
-                questions.append(_Question(competitors, fractions, np.full(len(rows), -1)))
-                open_rows.append(rows)
-        for rows, answer in zip(open_rows, _answer(questions), strict=True):
-            heights[rows] = answer
+                waiting[len(system)].append((system, rows, fractions))
+        for questions in waiting.values():
+            systems, rows_of, fractions_of = zip(*questions, strict=True)
+            counts = np.array([len(rows) for rows in rows_of])
+            answer = self._heights_from_programs(numbers_of(systems), counts, np.concatenate(fractions_of))
+            heights[np.concatenate(rows_of)] = answer
         return heights
 
     def own_heights(self, blocks: Sequence[Block], *, without_own: bool) -> list[Floats]:
@@ -162,24 +124,16 @@ class Systems:
         An element without itself is no hull: its entries get their own energies.
         """
         answers: list[Floats] = [block.energies for block in blocks]
-        waiting, questions = [], []
+        by_size: dict[int, list[int]] = defaultdict(list)
         for i, block in enumerate(blocks):
-            rows, composition = block.compositions
-            if len(block.system) == 1:
-                if not without_own:
-                    answers[i] = np.full(len(block.energies), self.corner(block.system[0]))
-                continue
-            fractions = block.fractions[rows]
-            competitors, lower = self._prepared(block.system, 0 if without_own else len(rows))
-            if lower is not None:
-                answers[i] = (lower.energy(fractions) + fractions @ competitors.corners)[composition]
-                continue
-            questions.append(
-                _Question(competitors, fractions, self._own_phases(competitors, block, without_own=without_own))
-            )
-            waiting.append(i)
-        for i, heights in zip(waiting, _answer(questions), strict=True):
-            answers[i] = heights[blocks[i].compositions[1]]
+            if len(block.system) > 1:
+                by_size[len(block.system)].append(i)
+            elif not without_own:
+                answers[i] = np.full(len(block.energies), self.corner(block.system[0]))
+        for size, places in by_size.items():
+            heights = self._own_heights([blocks[i].system for i in places], size, without_own=without_own)
+            for i, values in zip(places, heights, strict=True):
+                answers[i] = values
         return answers
 
     def decompositions(self, table: FractionTable) -> list[dict[EntryId, float]]:
@@ -188,102 +142,120 @@ class Systems:
         A composition that has an entry on the hull is that entry, also where others make it at the same energy.
         """
         result: list[dict[EntryId, float]] = [{} for _ in range(len(table))]
-        by_size: dict[int, list[tuple[Competitors, NDArray[np.intp], Floats]]] = {}
+        by_size: dict[int, list[tuple[System, Rows, Floats]]] = defaultdict(list)
         for system, rows, fractions in table.by_system():
-            by_size.setdefault(len(system), []).append((self.competitors(system), rows, fractions))
-        for parts in by_size.values():
-            which = np.repeat(np.arange(len(parts)), [len(rows) for _, rows, _ in parts])
-            at = np.concatenate([fractions for *_, fractions in parts])
-            answer = solve([part.phases for part, *_ in parts], which, at, np.full(len(at), -1))
-            for i, row in enumerate(np.concatenate([rows for _, rows, _ in parts]).tolist()):
-                competitors = parts[which[i]][0]
-                own = self._stable_entry(competitors, at[i], float(answer.energy[i]))
-                names = self.names(competitors, answer.phases[i])
-                result[row] = {own: 1.0} if own is not None else _shares(names, answer.shares[i])
+            by_size[len(system)].append((system, rows, fractions))
+        for questions in by_size.values():
+            members = numbers_of([system for system, *_ in questions])
+            for found in self._lowest.collect(members):
+                part = questions[found.first : found.end]
+                which = np.repeat(np.arange(len(part)), [len(rows) for _, rows, _ in part])
+                at = np.concatenate([fractions for *_, fractions in part])
+                answer = solve(found.sets, which, at, np.full(len(at), -1))
+                positions = found.positions[found.sets.starts[which, None] + answer.phases]
+                for i, row in enumerate(np.concatenate([rows for _, rows, _ in part]).tolist()):
+                    system = part[which[i]][0]
+                    own = self._stable_entry(system, at[i], float(answer.energy[i]))
+                    names = self._names(system, answer.phases[i].tolist(), positions[i].tolist())
+                    result[row] = {own: 1.0} if own is not None else _shares(names, answer.shares[i])
         return result
 
     def names(self, competitors: Competitors, phases: Iterable[int]) -> list[EntryId]:
         """Ids of phases of a system."""
-        d = len(competitors.system)
-        return [
-            self.element_id(competitors.system[phase])
-            if phase < d
-            else self._entries.ids[int(competitors.positions[phase - d])]
-            for phase in phases
-        ]
+        numbers = list(phases)
+        return self._names(competitors.system, numbers, competitors.positions[numbers].tolist())
 
     def element_id(self, element: str) -> EntryId:
         """Id of the lowest entry of an element, or its symbol where the unlisted element is lower."""
         block = self._entries.by_system.get((element,))
         if block is None:
             return element
-        lowest = block.compositions[0][0]
-        if self._formation_energies and block.energies[lowest] > SAME_ENERGY:
-            return element
-        return self._entries.ids[int(block.positions[lowest])]
+        ids = [self._entries.ids[position] for position in block.positions.tolist()]
+        energy, _, lowest = min(zip(block.energies.tolist(), map(str, ids), ids, strict=True), key=lambda one: one[:2])
+        return element if self._formation_energies and energy > SAME_ENERGY else lowest
 
-    def _stable_entry(self, competitors: Competitors, fractions: Floats, height: float) -> EntryId | None:
+    def _names(self, system: System, phases: Sequence[int], positions: Sequence[int]) -> list[EntryId]:
+        return [
+            self.element_id(system[phase]) if position < 0 else self._entries.ids[position]
+            for phase, position in zip(phases, positions, strict=True)
+        ]
+
+    def _stable_entry(self, system: System, fractions: Floats, height: float) -> EntryId | None:
         """Id of the lowest entry of this very composition, if its formation energy is that of the hull."""
-        block = self._entries.by_system.get(competitors.system)
-        if block is None or len(block.system) == 1:
+        if len(system) == 1 or system not in self._entries.by_system:
             return None
-        rows, _ = block.compositions
-        same = rows[(grid_keys(block.fractions[rows]) == grid_keys(fractions)).all(axis=1)]
-        if not len(same):
+        table = self._lowest.table(len(system))
+        start = table.starts[table.number_of[system]]
+        rows = np.arange(start, start + table.counts[table.number_of[system]])
+        same = rows[(grid_keys(table.fractions[rows]) == grid_keys(fractions)).all(axis=1)]
+        if not len(same) or table.energies[same[0]] - height >= SAME_ENERGY:
             return None
-        distance = block.energies[same[0]] - fractions @ competitors.corners - height
-        return self._entries.ids[int(block.positions[same[0]])] if distance < SAME_ENERGY else None
+        return self._entries.ids[int(table.positions[same[0]])]
 
-    def _prepared(self, system: System, asked: int) -> tuple[Competitors, LowerHull | None]:
-        """Competitors of a system, with facets where they are worth it and there are any."""
-        if asked >= _MANY and len(system) <= MOST_ELEMENTS:
-            return self.facets(system)
-        return self.competitors(system), None
-
-    def _lowest(self, block: Block) -> _Below:
-        known = self._below.get(block.system)
-        if known is None or known.block is not block:
-            corners = np.array([self.corner(element) for element in block.system])
-            known = self._below[block.system] = _below(block, corners)
-        return known
-
-    def _own_phases(self, competitors: Competitors, block: Block, *, without_own: bool) -> NDArray[np.intp]:
-        """Which phase of the system is the entry of each composition of its last block; -1 for none, or if allowed."""
-        place = self._lowest(block).place
-        if not without_own:
-            return np.full(len(place), -1)
-        n_others = len(competitors.phases.energies) - len(self._lowest(block).positions)
-        return np.where(place >= 0, place + n_others, -1)
-
-
-def _below(block: Block, corners: Floats) -> _Below:
-    rows, _ = block.compositions
-    formation = block.energies[rows] - block.fractions[rows] @ corners
-    below = formation < -_NO_FORMATION_ENERGY
-    place = np.where(below, np.cumsum(below) - 1, -1)
-    phases = Phases(block.fractions[rows[below]], formation[below])
-    return _Below(block, phases, block.positions[rows[below]], place)
-
-
-def _answer(questions: list[_Question]) -> list[Floats]:
-    """Heights that answer each question, in the hull's convention."""
-    answers: list[Floats] = [np.empty(0)] * len(questions)
-    by_size: dict[int, list[int]] = {}
-    for i, question in enumerate(questions):
-        by_size.setdefault(len(question.competitors.system), []).append(i)
-    for numbers in by_size.values():
-        parts = [questions[i] for i in numbers]
-        sizes = [len(part.fractions) for part in parts]
-        which = np.repeat(np.arange(len(parts)), sizes)
-        at = np.concatenate([part.fractions for part in parts])
-        corners = np.array([part.competitors.corners for part in parts])
-        answer = solve(
-            [part.competitors.phases for part in parts], which, at, np.concatenate([part.without for part in parts])
+    def _own_heights(self, systems: Sequence[System], size: int, *, without_own: bool) -> list[Floats]:
+        """Heights at the entries of systems of one size."""
+        table = self._lowest.table(size)
+        numbers = np.array([table.number_of[system] for system in systems])
+        counts = table.counts[numbers]
+        starts = np.cumsum(counts) - counts
+        rows = ranges(table.starts[numbers], counts)
+        fractions = table.fractions[rows]
+        heights = np.full(len(rows), np.nan)
+        for i in [] if without_own else np.flatnonzero(counts >= _MANY).tolist():
+            part = slice(starts[i], starts[i] + counts[i])
+            lower = self._heights_from_facets(systems[i], fractions[part])
+            heights[part] = np.nan if lower is None else lower
+        of_entries = np.repeat(np.arange(len(systems)), counts)
+        left = np.isnan(heights)
+        asked = np.bincount(of_entries[left], minlength=len(systems))
+        from_end = ranges(np.zeros_like(counts), counts)
+        from_end = np.maximum(table.below[numbers][of_entries] - from_end, 0) if without_own else np.zeros_like(rows)
+        some = asked > 0
+        heights[left] = self._heights_from_programs(
+            table.members[numbers[some]], asked[some], fractions[left], from_end[left]
         )
-        heights = answer.energy + (at * corners[which]).sum(axis=1)
-        for i, part in zip(numbers, np.split(heights, np.cumsum(sizes)[:-1]), strict=True):
-            answers[i] = part
-    return answers
+        sizes = table.entry_counts[numbers]
+        entries = ranges(table.entry_starts[numbers], sizes)
+        of_each = heights[np.repeat(starts, sizes) + table.composition[entries]]
+        return np.split(of_each, np.cumsum(sizes)[:-1])
+
+    def _heights_from_facets(self, system: System, fractions: Floats) -> Floats | None:
+        """Heights at compositions of one system, where its facets are worth it and there are any."""
+        if len(fractions) < _MANY or len(system) > MOST_ELEMENTS:
+            return None
+        competitors, lower = self.facets(system)
+        return None if lower is None else lower.energy(fractions) + fractions @ competitors.corners
+
+    def _heights_from_programs(
+        self, members: Rows, counts: Rows, fractions: Floats, without: Rows | None = None
+    ) -> Floats:
+        """Heights at compositions of many systems of one size.
+
+        Parameters
+        ----------
+        members
+            Numbers of the elements of each system, shape (m, d).
+        counts
+            How many of the compositions are in each, shape (m,).
+        fractions
+            The compositions, those of one system together, shape (n, d).
+        without
+            Which of the system's phases does not compete for each of them, counted from the last one, which is 1; 0
+            where all compete, shape (n,).
+        """
+        heights = np.empty(len(fractions))
+        ends = np.cumsum(counts)
+        for found in self._lowest.collect(members):
+            rows = slice(int(ends[found.first] - counts[found.first]), int(ends[found.end - 1]))
+            own = slice(found.first, found.end)
+            which = np.repeat(np.arange(found.end - found.first), counts[own])
+            left_out = np.full(len(which), -1)
+            if without is not None:
+                left_out = np.where(without[rows] > 0, found.sets.sizes[which] - without[rows], -1)
+            corners = self._lowest.corners(members[own])[which]
+            energy = solve(found.sets, which, fractions[rows], left_out).energy
+            heights[rows] = energy + (fractions[rows] * corners).sum(axis=1)
+        return heights
 
 
 def _shares(names: Sequence[EntryId], shares: Floats) -> dict[EntryId, float]:

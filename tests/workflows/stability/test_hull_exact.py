@@ -143,6 +143,7 @@ def clusters(rng, d, n):
     [
         (dense, 5, 250, 0.0),
         (dense, 9, 60, -10.0),
+        (dense, 11, 60, -10.0),
         (dense, 3, 60, -1e4),  # cells with energies of 10,000 eV/atom differ by some 0.1 eV/atom
         (lattice, 3, 6, 0.0),
         (lattice, 5, 4, -10.0),
@@ -299,7 +300,7 @@ def test_additions_make_no_label_smaller_say_what_changed_and_end_at_the_whole_h
         new = list(rows[start:end])
         changes = grown.add((system.amounts[new], system.symbols), system.energies[new], new)
         after = grown.own_e_above_hull()[: len(ids)]
-        assert (after >= before - 1e-12).all()
+        assert (after >= before - 1e-10).all()  # to which labels are proved
         changed = np.abs(after - before) > 1e-9
         assert set(np.array(ids)[changed].tolist()) <= set(changes.ids)
         places = [ids.index(name) for name in changes.ids]

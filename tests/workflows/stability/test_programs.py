@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import linprog
 
 from matscout.workflows.stability import programs
-from matscout.workflows.stability.programs import Phases, solve
+from matscout.workflows.stability.programs import Phases, PhaseSets, solve
 
 
 def by_highs(phases, x, without=-1):
@@ -38,7 +38,7 @@ def test_many_systems_at_once_are_what_highs_says_of_each(n_elements, highs_call
     at = rng.dirichlet(np.ones(n_elements), 60)
     at[::3] = [systems[k].fractions[rng.integers(len(systems[k].energies))] for k in which[::3]]  # on a phase
     order = rng.permutation(60)
-    answer = solve(systems, which[order], at[order], np.full(60, -1))
+    answer = solve(PhaseSets.of(systems), which[order], at[order], np.full(60, -1))
     expected = [by_highs(systems[k], x) for k, x in zip(which[order], at[order], strict=True)]
     assert answer.energy == pytest.approx(expected, abs=1e-9)
     assert not highs_calls
@@ -54,7 +54,7 @@ def test_one_phase_may_be_left_out_for_a_composition():
     rng = np.random.default_rng(0)
     phases = random_phases(rng, 3, 25)
     rows = np.arange(3, len(phases.energies))
-    answer = solve([phases], np.zeros(len(rows), dtype=np.intp), phases.fractions[rows], rows)
+    answer = solve(PhaseSets.of([phases]), np.zeros(len(rows), dtype=np.intp), phases.fractions[rows], rows)
     assert answer.energy == pytest.approx([by_highs(phases, phases.fractions[row], row) for row in rows], abs=1e-9)
     used = np.where(answer.shares > programs.SMALLEST_SHARE, answer.phases, -1)
     assert not (used == rows[:, None]).any()
@@ -67,7 +67,7 @@ def test_nearly_coinciding_phases_are_left_to_highs_where_nothing_else_is_proved
     fractions = np.vstack([np.eye(4), base, near / near.sum(axis=1, keepdims=True)])
     phases = Phases(fractions, np.concatenate([np.zeros(4), -np.round(1 - fractions[4:].max(axis=1), 2)]))
     at = np.vstack([rng.dirichlet(np.ones(4), 20), fractions[4:]])
-    answer = solve([phases], np.zeros(len(at), dtype=np.intp), at, np.full(len(at), -1))
+    answer = solve(PhaseSets.of([phases]), np.zeros(len(at), dtype=np.intp), at, np.full(len(at), -1))
     made = np.einsum("nk,nkd->nd", answer.shares, fractions[answer.phases])
     assert made == pytest.approx(at, abs=1e-6)
     assert answer.energy == pytest.approx([by_highs(phases, x) for x in at], abs=1e-6)
@@ -75,7 +75,9 @@ def test_nearly_coinciding_phases_are_left_to_highs_where_nothing_else_is_proved
 
 def test_a_system_of_elements_alone_lies_at_zero():
     phases = Phases(np.eye(3), np.zeros(3))
-    answer = solve([phases], np.zeros(2, dtype=np.intp), np.array([[0.2, 0.3, 0.5], [0, 0.5, 0.5]]), np.full(2, -1))
+    answer = solve(
+        PhaseSets.of([phases]), np.zeros(2, dtype=np.intp), np.array([[0.2, 0.3, 0.5], [0, 0.5, 0.5]]), np.full(2, -1)
+    )
     assert answer.energy.tolist() == [0, 0]
     assert answer.shares == pytest.approx(np.array([[0.2, 0.3, 0.5], [0, 0.5, 0.5]]))
 
@@ -86,5 +88,5 @@ def test_batches_hold_every_program_once(monkeypatch):
     systems = [random_phases(rng, 3, n) for n in (0, 3, 60, 8, 25)]
     which = rng.integers(0, 5, 100)
     at = rng.dirichlet(np.ones(3), 100)
-    answer = solve(systems, which, at, np.full(100, -1))
+    answer = solve(PhaseSets.of(systems), which, at, np.full(100, -1))
     assert answer.energy == pytest.approx([by_highs(systems[k], x) for k, x in zip(which, at, strict=True)], abs=1e-9)
