@@ -10,6 +10,7 @@ from matscout.errors import UserError
 from matscout.workflows.stability.plots import labels, style, text
 from matscout.workflows.stability.plots.points import elements_of
 from matscout.workflows.stability.plots.potentials import chemical_potential_domains, in_order
+from matscout.workflows.stability.plots.views import View, board_of, label_annotations, on_board, picture_height
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 _PLACES_ALONG = 21  # at which a line answers to the pointer
 _EYE = np.array([2.4, 2.4, 1.3])
-_BEFORE = 0.06 * _EYE / np.linalg.norm(_EYE)  # lifts a label off its face, in edges of the cube
-_ASIDE = {"x": 0.08, "y": -0.08, "z": -0.05}  # brings the title of the upright axis into a narrow screen
-_CUBE = 170.0  # px of the edge of the cube, as first seen
+_ASIDE = np.array([0.08, -0.08, -0.05])  # brings the title of the upright axis into a narrow screen
+_MARGIN = 0.02  # of the scene, relative to the range of an axis
 _FLAT = 1e-6  # eV/atom: a polygon thinner than this is a line
 
 
@@ -161,7 +161,8 @@ def _add_labels(figure: Figure, names: Sequence[str], outlines: Sequence[Floats]
     figure.add_scatter(
         x=at[:, 0],
         y=at[:, 1],
-        mode="text",
+        mode="markers+text",
+        marker={"size": 8, "opacity": 0},  # keeps text beside a line off it
         text=["" if crowded else name for name, crowded in zip(names, placed.crowded, strict=True)],
         textposition=placed.positions,
         textfont=style.label_font(),
@@ -251,20 +252,6 @@ def _solid_figure(domains: Sequence[Domain], formulas: Sequence[str], heading: d
         hoverinfo="skip",
         showlegend=False,
     )
-    names = [text.subscripts(formula) for formula in formulas]
-    size = np.ptp(np.concatenate([domain.vertices for domain in domains]), axis=0)
-    anchors = [_anchors(domain.vertices) for domain in domains]
-    placed = labels.place_seen(names, [places / size for places in anchors], _EYE, _CUBE, inside=True)
-    at = np.array([places[i] for places, i in zip(anchors, placed.anchors, strict=True)]) + _BEFORE * size
-    figure.add_scatter3d(
-        **dict(zip("xyz", at.T, strict=True)),
-        mode="text",
-        text=["" if crowded else name for name, crowded in zip(names, placed.crowded, strict=True)],
-        textposition="middle center",
-        textfont={"size": style.LABEL_SIZE, "color": style.INK},
-        hoverinfo="skip",
-        showlegend=False,
-    )
     style.finish(figure, heading)
     looks = {
         "gridcolor": style.GRID,
@@ -273,10 +260,27 @@ def _solid_figure(domains: Sequence[Domain], formulas: Sequence[str], heading: d
         "nticks": 6,
         "tickfont": {"size": 10},
     }
-    sides = {
-        f"{axis}axis": looks | {"title": _axis_title(element) | {"font": {"size": 11}}}
-        for axis, element in zip("xyz", domains[0].elements, strict=True)
+    corners = np.concatenate([domain.vertices for domain in domains])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    room = _MARGIN * (high - low)
+    view = View(low - room, high + room, np.ones(3), _EYE, _ASIDE)
+    ranges = view.ranges()
+    axes = {
+        name: looks | limits | {"title": _axis_title(element) | {"font": {"size": 11}}}
+        for (name, limits), element in zip(ranges.items(), domains[0].elements, strict=True)
     }
-    camera = {"eye": dict(zip("xyz", _EYE.tolist(), strict=True)), "center": _ASIDE}
-    figure.update_layout(scene=sides | {"aspectmode": "cube", "camera": camera})
+    figure.update_layout(scene=view.scene() | axes | {"annotations": _face_labels(figure, domains, formulas, view)})
     return figure
+
+
+def _face_labels(
+    figure: Figure, domains: Sequence[Domain], formulas: Sequence[str], view: View
+) -> list[dict[str, Any]]:
+    """Write each phase on its face, or beside it where the face is too small."""
+    names = [text.subscripts(formula) for formula in formulas]
+    anchors = [_anchors(domain.vertices) for domain in domains]
+    height = picture_height(figure)
+    faces = [domain.vertices for domain in domains]
+    edges = np.concatenate([np.stack([face, np.roll(face, -1, axis=0)], axis=1) for face in faces])
+    board = board_of(view, height, np.empty((0, 3)), edges)
+    return label_annotations(names, anchors, board.lead(names, on_board(view, height, anchors), inside=True))

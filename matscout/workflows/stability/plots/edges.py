@@ -28,18 +28,6 @@ def tie_lines(hull: Hull, points: Points) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def triangles(hull: Hull, points: Points) -> NDArray[np.intp]:
-    """Rows of the corners of a ternary hull's facets, shape (t, 3); facets with more corners are cut up."""
-    from scipy.spatial import Delaunay
-
-    found: list[list[int]] = []
-    for facet in hull.facets("-".join(sorted(points.elements))):
-        rows = np.array([points.row_of[phase] for phase in facet.phases if phase in points.row_of])
-        cut = np.arange(3)[None] if len(rows) == 3 else Delaunay(points.fractions[rows, 1:]).simplices
-        found += rows[cut].tolist()
-    return np.array(found, dtype=np.intp)
-
-
 def edges_of(fractions: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Edges of the polygon or polyhedron that more than d compositions of shape (n, d) span.
 

@@ -36,20 +36,12 @@ style-src 'unsafe-inline'; img-src data: blob:; font-src data:">
 <style>
 :root {{ color-scheme: light; }}
 body {{ margin: 0 auto; max-width: 960px; background: white; font-family: sans-serif; }}
-@page {{ margin: 12mm; }}
+@page {{ size: A4 landscape; margin: 12mm; }}
 </style>
 </head>
 <body>
 <noscript>This plot is drawn by JavaScript, which is switched off here.</noscript>
 {plot}
-<script>
-(() => {{
-  const plot = document.getElementById("plot");
-  const paper = 680;  // px, within the margins of A4
-  window.addEventListener("beforeprint", () => Plotly.relayout(plot, {{width: paper}}));
-  window.addEventListener("afterprint", () => Plotly.relayout(plot, {{width: null, autosize: true}}));
-}})();
-</script>
 </body>
 </html>
 """

@@ -56,7 +56,6 @@ def _with_energy_axis(
     energies = points.formation_energies
     on_hull = np.flatnonzero(points.stable)
     stable: list[int] = on_hull[np.argsort(places[on_hull], kind="stable")].tolist()
-    others: list[int] = np.flatnonzero(~points.stable).tolist()
     low, high = style.energy_range(energies, points.above)
     figure = go.Figure()
     ends = np.empty((0, 2, 2))
@@ -73,16 +72,18 @@ def _with_energy_axis(
             showlegend=False,
         )
         ends = np.stack([frame[stable][:-1], frame[stable][1:]], axis=1)
-    if others:
+    hovers = [(row, points.hover(row)) for row in np.flatnonzero(energies <= high).tolist()]
+    for name, others, marker in style.above_hull(points, hovers, window, size=8):
+        rows = [row for row, _ in others]
         figure.add_scatter(
-            x=places[others],
-            y=energies[others],
+            x=places[rows],
+            y=energies[rows],
             mode="markers",
-            marker=style.distance_marker(points.above[others], window, points.unit),
-            hovertext=[points.hover(row) for row in others],
+            marker=marker,
+            hovertext=[hover for _, hover in others],
             hoverinfo="text",
             cliponaxis=False,
-            name="above the hull",
+            name=name,
         )
     names = [points.name(row) for row in stable]
     figure.add_scatter(
@@ -91,12 +92,12 @@ def _with_energy_axis(
         mode="markers+text",
         marker=style.stable_marker(),
         text=names,
-        textposition=labels.place(names, frame[stable], (style.NARROWEST - 88, 330), frame, ends).positions,
+        textposition=labels.place(names, frame[stable], (style.NARROWEST - 90, 330), frame, ends, right=20).positions,
         textfont=style.label_font(),
         hovertext=[points.hover(row) for row in stable],
         hoverinfo="text",
         cliponaxis=False,
-        name="on the hull",
+        name="stable",
     )
     style.finish(figure, style.with_unseen(heading, energies, high), axis=58)
     figure.update_layout(margin={"l": 66, "r": 24})
@@ -115,7 +116,6 @@ def ternary_figure(
 
     drawn = points.by_composition()
     stable = [(row, hover) for row, hover in drawn if points.stable[row]]
-    others = [(row, hover) for row, hover in drawn if not points.stable[row]]
     frame = points.fractions @ _TRIANGLE
     figure = go.Figure()
     ends = [points.fractions[[i, j]] for i, j in edges]
@@ -127,16 +127,15 @@ def ternary_figure(
         hoverinfo="skip",
         showlegend=False,
     )
-    if others:
-        rows = [row for row, _ in others]
+    for name, others, marker in style.above_hull(points, drawn, window, size=8):
         figure.add_scatterternary(
-            **_corners(points.fractions[rows]),
+            **_corners(points.fractions[[row for row, _ in others]]),
             mode="markers",
-            marker=style.distance_marker(points.above[rows], window, points.unit),
+            marker=marker,
             hovertext=[hover for _, hover in others],
             hoverinfo="text",
             cliponaxis=False,
-            name="above the hull",
+            name=name,
         )
     rows = [row for row, _ in stable]
     names = [points.inner_name(row) for row in rows]
@@ -151,12 +150,13 @@ def ternary_figure(
             (style.NARROWEST - 80, 260),
             frame[[row for row, _ in drawn]],
             np.stack([pair @ _TRIANGLE for pair in ends]),
+            right=30,
         ).positions,
         textfont=style.label_font(),
         hovertext=[hover for _, hover in stable],
         hoverinfo="text",
         cliponaxis=False,
-        name="on the hull",
+        name="stable",
     )
     style.finish(figure, heading, above=20, axis=28, sides=40)
     figure.update_layout(ternary=_triangle(points))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matscout.errors import UserError
 from matscout.workflows.stability.plots import flat, solid, style
-from matscout.workflows.stability.plots.edges import tie_lines, triangles
+from matscout.workflows.stability.plots.edges import tie_lines
 from matscout.workflows.stability.plots.points import closed_of, elements_of, points_of
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def plot_hull(
 
     One element: energies of its polymorphs. Two: formation energy against composition, with the tie line. Three: a
     triangle with the edges of the facets. Four: a tetrahedron with tie lines, to be turned. Phases on the hull carry
-    their formula; entries above it are coloured by their distance. Hover tells formula, id, distance, formation energy
-    and decomposition; where the energy has no axis, the polymorphs of a composition share one point.
+    their formula; metastable entries are coloured by their distance, unstable ones are small and grey. Hover tells
+    formula, id, distance, formation energy and decomposition; where the energy has no axis, the polymorphs of a
+    composition share one point.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def plot_hull(
     chemical_system
         Such as "Li-Fe-O". The plot's axes follow its order: left and right; top, left and right.
     window
-        Entries farther from the hull, in eV/atom, are not drawn. All are where None.
+        Up to what distance from the hull, in eV/atom, entries are metastable; those farther away are not drawn. Where
+        None, all are drawn, and told apart at 0.1 eV/atom.
     energy_upwards
         A ternary hull in space, with the formation energy upwards.
 
@@ -60,7 +62,7 @@ def plot_hull(
     >>> from matscout.workflows.stability import Hull
     >>> hull = Hull(["Na", "Cl2", "NaCl", "Na3Cl"], [-1.3, -1.8, -3.6, -1.9])
     >>> [trace.name for trace in plot_hull(hull, "Na-Cl").data if trace.name]
-    ['above the hull', 'on the hull']
+    ['unstable', 'stable']
     """
     elements = elements_of(chemical_system)
     name = "-".join(elements)
@@ -72,7 +74,10 @@ def plot_hull(
     if energy_upwards and len(elements) != 3:
         raise UserError(f"the energy goes upwards on plots of 3 elements, and {name} has {len(elements)}")
     points = points_of(hull, elements, window)
-    heading = style.title(elements, "hull", [style.counted(points, window), *style.facts_of(hull, elements)])
+    facts = [*style.counted(points, window), *style.facts_of(hull, elements)]
+    if len(elements) == 3 and not energy_upwards:
+        facts.append("lines of the grid every 20 % of the atoms")
+    heading = style.title(elements, "hull", facts)
     if len(elements) == 1:
         return flat.element_figure(points, heading, window)
     if len(elements) == 2:
@@ -80,7 +85,7 @@ def plot_hull(
     closed = closed_of(hull)
     edges = tie_lines(closed, points)
     if energy_upwards:
-        return solid.landscape_figure(points, triangles(closed, points), edges, heading, window)
+        return solid.landscape_figure(points, edges, heading, window)
     if len(elements) == 3:
         return flat.ternary_figure(points, edges, heading, window)
     return solid.quaternary_figure(points, edges, heading, window)

@@ -15,21 +15,27 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_CHARACTER = 7.4  # px, at the size of the labels
+_FONT = 12.0  # px, of the labels
+_CHARACTER = 7.4  # px
 _LINE_HEIGHT = 16.0  # px
 _GAP = 8.0  # px between a point and its label
 _ALONG_LINE = 24  # places at which a line is taken into account
 _CROWDED = 0.5  # characters of another label that may be covered
+_TOO_BAD = 8.0  # cost beyond which no label is better than one that hides others' lines, or whose own runs across them
+_LEADS = np.array([8.0, 16.0, 28.0, 44.0, 64.0])  # px from a point to the label at the end of a line
+_ALONG_LEAD = 8  # places at which such a line must not cross labels
+_DIRECTIONS = np.array([[np.cos(turn), np.sin(turn)] for turn in np.arange(16) * np.pi / 8])
 
 _CENTRE = "middle center"
 # What each position does to the middle of a label: in its widths, heights and gaps to the right and upwards.
+# A hull leaves most room below.
 _POSITIONS = {
     "bottom center": (0.0, -0.5, 0.0, -1.0),
-    "top center": (0.0, 0.5, 0.0, 1.0),
-    "middle right": (0.5, 0.0, 1.0, 0.0),
-    "middle left": (-0.5, 0.0, -1.0, 0.0),
     "bottom right": (0.5, -0.5, 0.4, -0.4),
     "bottom left": (-0.5, -0.5, -0.4, -0.4),
+    "middle right": (0.5, 0.0, 1.0, 0.0),
+    "middle left": (-0.5, 0.0, -1.0, 0.0),
+    "top center": (0.0, 0.5, 0.0, 1.0),
     "top right": (0.5, 0.5, 0.4, 0.4),
     "top left": (-0.5, 0.5, -0.4, 0.4),
 }
@@ -43,6 +49,27 @@ class Placed(NamedTuple):
     crowded: list[bool]
 
 
+class Led(NamedTuple):
+    """Places of m labels with a line to what they name.
+
+    Attributes
+    ----------
+    anchors
+        Which of its anchors each took.
+    offsets
+        How far right of it and up the middle of the label is, in px, shape (m, 2).
+    crowded
+        Which find no good place.
+    cost
+        How bad all places together are.
+    """
+
+    anchors: list[int]
+    offsets: Floats
+    crowded: list[bool]
+    cost: float
+
+
 class Board:
     """A frame on which labels are placed, one after the other.
 
@@ -54,15 +81,24 @@ class Board:
         All points drawn, as fractions of the frame, shape (n, 2).
     segments
         Ends of the lines drawn, as fractions of the frame, shape (s, 2, 2).
+    right
+        Room in px that a label may take beyond the right side of the frame.
     """
 
-    def __init__(self, size: tuple[float, float], points: Floats, segments: Floats) -> None:
+    def __init__(self, size: tuple[float, float], points: Floats, segments: Floats, *, right: float = 0.0) -> None:
         self._frame = np.asarray(size)
+        self._right = right
         steps = np.linspace(0, 1, _ALONG_LINE)[:, None]
         along = segments[:, None, 0] * (1 - steps) + segments[:, None, 1] * steps
         self._on_lines = along.reshape(-1, 2) * self._frame
         self._points = points * self._frame
+        self._on_leads = np.empty((0, 2))
         self._taken = np.empty((0, 4))
+
+    def reserve(self, name: str, anchor: Floats, size: float) -> None:
+        """Keep free what a text of a font size in px takes, centred at a fraction of the frame, shape (2,)."""
+        extent = np.array([text.width(name) * _CHARACTER, _LINE_HEIGHT]) * size / _FONT
+        self._taken = np.vstack([self._taken, _box(anchor * self._frame, extent, _CENTRE)])
 
     def place(self, names: Sequence[str], anchors: Sequence[Floats], *, inside: Sequence[bool] = ()) -> Placed:
         """Choose a place for each label.
@@ -83,8 +119,8 @@ class Board:
             extent = np.array([text.width(name) * _CHARACTER, _LINE_HEIGHT])
             boxes = np.array([_box(places[a] * self._frame, extent, position) for a, position in options])
             shared = _overlap(boxes, self._taken)
-            outside = np.maximum(0, -boxes[:, :2]).sum(axis=1) + np.maximum(0, boxes[:, 2:] - self._frame).sum(axis=1)
-            cost = 6 * shared + 2 * _inside(boxes, self._points) + _inside(boxes, self._on_lines) / 3 + outside
+            cost = 6 * shared + 2 * _inside(boxes, self._points) + _inside(boxes, self._on_lines) / 3
+            cost += self._outside(boxes)
             best = int(np.argmin(cost + np.arange(len(boxes)) / 100))
             crowded = bool(name) and bool(shared[best] > _CROWDED)
             placed.anchors.append(options[best][0])
@@ -94,37 +130,73 @@ class Board:
                 self._taken = np.vstack([self._taken, boxes[best]])
         return placed
 
+    def lead(self, names: Sequence[str], anchors: Sequence[Floats], *, inside: bool = False) -> Led:
+        """Choose a place for each label at the end of a line, or, where `inside`, on its anchor if that is free.
 
-def place(names: Sequence[str], anchors: Floats, size: tuple[float, float], points: Floats, segments: Floats) -> Placed:
-    """Choose a text position for each of m labels beside points of shape (m, 2); the rest as for `Board`."""
-    return Board(size, points, segments).place(names, list(anchors[:, None]))
+        Parameters are those of `place`.
+        """
+        led = Led([], np.zeros((len(names), 2)), [], 0.0)
+        total = 0.0
+        for i, (name, places) in enumerate(zip(names, anchors, strict=True)):
+            extent = np.array([text.width(name) * _CHARACTER, _LINE_HEIGHT])
+            around = _DIRECTIONS[None] * (_LEADS[:, None, None] + extent / 2)
+            moves = around.reshape(-1, 2)
+            chosen = np.zeros(len(moves), dtype=np.intp)
+            if inside:
+                moves = np.concatenate([np.zeros((len(places), 2)), moves])
+                chosen = np.concatenate([np.arange(len(places)), chosen])
+            starts = places[chosen] * self._frame
+            middles = starts + moves
+            boxes = np.column_stack([middles - extent / 2, middles + extent / 2])
+            shared = _overlap(boxes, self._taken)
+            on_lines = _inside(boxes, self._on_lines) * np.where(moves.any(axis=1), 1 / 8, 1 / 24)
+            cost = 6 * shared + _inside(boxes, self._points) / 2 + on_lines + _inside(boxes, self._on_leads)
+            cost += self._outside(boxes) + np.linalg.norm(moves, axis=1) / 20 + 2 * self._crossed(starts, middles)
+            best = int(np.argmin(cost))
+            crowded = bool(name) and bool(shared[best] > _CROWDED or cost[best] > _TOO_BAD)
+            led.anchors.append(int(chosen[best]))
+            led.offsets[i] = moves[best]
+            led.crowded.append(crowded)
+            if name:
+                total += 3 * _TOO_BAD if crowded else float(cost[best])
+            if name and not crowded:
+                self._taken = np.vstack([self._taken, boxes[best]])
+                if moves[best].any():
+                    self._on_leads = np.vstack([self._on_leads, _lead(starts[best], middles[best])])
+        return led._replace(cost=total)
+
+    def _outside(self, boxes: Floats) -> Floats:
+        """Measure how far boxes reach out of the frame, in px."""
+        end = self._frame + np.array([self._right, 0.0])
+        beyond = np.maximum(0, -boxes[:, :2]) + np.maximum(0, boxes[:, 2:] - end)
+        return np.asarray(beyond.sum(axis=1))
+
+    def _crossed(self, starts: Floats, ends: Floats) -> Floats:
+        """Count places at which lines from starts to ends, both of shape (n, 2), run over labels."""
+        if not len(self._taken):
+            return np.zeros(len(starts))
+        along = starts[:, None] + (ends - starts)[:, None] * np.linspace(0, 1, _ALONG_LEAD)[:, None]
+        low, high = self._taken[:, :2], self._taken[:, 2:]
+        within = ((along[:, :, None] > low) & (along[:, :, None] < high)).all(axis=3)
+        return np.asarray(np.any(within, axis=2).sum(axis=1), dtype=np.float64)
 
 
-def place_seen(
-    names: Sequence[str], anchors: Sequence[Floats], eye: Floats, pixels: float, *, inside: bool = False
+def place(
+    names: Sequence[str],
+    anchors: Floats,
+    size: tuple[float, float],
+    points: Floats,
+    segments: Floats,
+    *,
+    right: float = 0.0,
 ) -> Placed:
-    """Choose a place for each of m labels in space, as seen from an eye, shape (3,), with the third axis up.
+    """Choose a text position for each of m labels beside points of shape (m, 2); the rest as for `Board`."""
+    return Board(size, points, segments, right=right).place(names, list(anchors[:, None]))
 
-    Parameters
-    ----------
-    names, anchors
-        As for `Board.place`, but with anchors of shape (k, 3).
-    pixels
-        Length in px of one unit of the anchors on the screen.
-    inside
-        All labels stand on their anchors.
-    """
-    forward = -eye / np.linalg.norm(eye)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    screen = [places @ np.column_stack([right, np.cross(right, forward)]) for places in anchors]
-    low = np.concatenate(screen).min(axis=0)
-    size = np.ptp(np.concatenate(screen), axis=0) + 1e-9
-    wide, high = (size * pixels).tolist()
-    frames = [(places - low) / size for places in screen]
-    points = np.empty((0, 2)) if inside else np.concatenate(frames)
-    board = Board((wide, high), points, np.empty((0, 2, 2)))
-    return board.place(names, frames, inside=[inside] * len(names))
+
+def _lead(start: Floats, end: Floats) -> Floats:
+    """Points of a line to a label that no other label should hide."""
+    return start + (end - start) * np.linspace(0.1, 0.7, _ALONG_LEAD)[:, None]
 
 
 def _box(anchor: Floats, extent: Floats, position: str) -> Floats:
@@ -145,4 +217,4 @@ def _overlap(boxes: Floats, taken: Floats) -> Floats:
 def _inside(boxes: Floats, places: Floats) -> Floats:
     """Count the places that each box covers."""
     within = (places[None] > boxes[:, None, :2]) & (places[None] < boxes[:, None, 2:])
-    return np.asarray(within.all(axis=2).sum(axis=1), dtype=float)
+    return np.asarray(within.all(axis=2).sum(axis=1), dtype=np.float64)

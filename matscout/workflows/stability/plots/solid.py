@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.workflows.stability.plots import labels, style
+from matscout.workflows.stability.plots import style
+from matscout.workflows.stability.plots.views import (
+    View,
+    board_of,
+    label_annotations,
+    longest,
+    on_board,
+    picture_height,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +28,6 @@ if TYPE_CHECKING:
 
 _TRIANGLE = np.array([[0.0, np.sqrt(3) / 3], [-0.5, -np.sqrt(3) / 6], [0.5, -np.sqrt(3) / 6]])
 _TETRAHEDRON = np.vstack([np.column_stack([_TRIANGLE, np.zeros(3)]), [0.0, 0.0, np.sqrt(2 / 3)]])
-_FACES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
-_PIXELS = 320.0  # px of the edge of a triangle or tetrahedron, as first seen
 _GROUND = (-0.66, 0.66)  # the scene around the middle of the triangle, in edges of it
 _TALL = 0.8  # height of a landscape, in edges of its triangle
 _ZOOM = 1.25  # to fill a telephone
@@ -29,33 +35,35 @@ _ZOOM_OUT = 0.8  # of a landscape, whose corners come nearer to the eye
 _EYE_DISTANCE, _EYE_HEIGHT = 2.2, 0.35
 _TURNS = np.linspace(-1.0, 1.0, 9)  # radians
 _MOST_TICKS = 6
+_CENTRE = -0.15  # brings the symbol of the nearest corner above the legend
+_MARKER = 4
+_OFF_MARKER = 0.03  # of the edges, so that lines end at the rim of the markers
+_OFF_CORNER = 0.12
+_CORNER_FONT = 17.0  # px
 _TIE_LINE = "#9aa5ad"
 
 
 def quaternary_figure(
     points: Points, edges: Sequence[tuple[int, int]], heading: dict[str, Any], window: float | None
 ) -> Figure:
-    """Draw the tetrahedron of compositions with tie lines and translucent faces."""
+    """Draw the tetrahedron of compositions with tie lines."""
     import plotly.graph_objects as go
 
     places = points.fractions @ _TETRAHEDRON
+    outline = [(a, b) for a in range(4) for b in range(a)]
     figure = go.Figure()
-    _add_faces(figure, _TETRAHEDRON, _FACES, opacity=0.06)
-    _add_lines(figure, _TETRAHEDRON, [(a, b) for a in range(4) for b in range(a)], color=style.INK, width=3)
-    _add_lines(figure, places, edges, color=_TIE_LINE, width=1.5)
+    _add_lines(figure, _TETRAHEDRON, outline, off=_OFF_MARKER, color=style.INK, width=3)
+    _add_lines(figure, places, edges, off=_OFF_MARKER, color=_TIE_LINE, width=1.5)
     drawn = points.by_composition()
-    _add_unstable(figure, points, places, [part for part in drawn if not points.stable[part[0]]], window)
-    stable = [part for part in drawn if points.stable[part[0]]]
-    eye = _add_stable(figure, points, places, stable, places)
-    _add_corners(figure, points, _TETRAHEDRON)
+    _add_entries(figure, points, places, drawn, window)
     style.finish(figure, heading)
-    _set_scene(figure, eye, (-0.12, 0.95))
+    views = [_view(turn, (-0.12, 0.95), centre=_CENTRE) for turn in _TURNS]
+    _show(figure, points, places, [row for row, _ in drawn], _TETRAHEDRON, outline, views)
     return figure
 
 
 def landscape_figure(
     points: Points,
-    triangles: NDArray[np.intp],
     edges: Sequence[tuple[int, int]],
     heading: dict[str, Any],
     window: float | None,
@@ -67,19 +75,16 @@ def landscape_figure(
     low, high = style.energy_range(energies, points.above)
     places = np.column_stack([points.fractions @ _TRIANGLE, energies])
     base = np.column_stack([_TRIANGLE, np.zeros(3)])
+    outline = [(0, 1), (1, 2), (2, 0)]
     figure = go.Figure()
-    _add_faces(figure, places, triangles, opacity=0.12)
-    _add_lines(figure, base, [(0, 1), (1, 2), (2, 0)], color=style.INK, width=3)
-    _add_lines(figure, places, edges, color=style.LINE, width=3)
-    shown = np.flatnonzero(energies <= high)
-    hovers = [(row, points.hover(row)) for row in shown.tolist()]
-    _add_unstable(figure, points, places, [part for part in hovers if not points.stable[part[0]]], window)
-    stable = [part for part in hovers if points.stable[part[0]]]
-    eye = _add_stable(figure, points, places, stable, places * [1, 1, _TALL / (high - low)])
-    _add_corners(figure, points, base)
+    _add_lines(figure, base, outline, off=_OFF_MARKER, color=style.INK, width=3)
+    _add_lines(figure, places, edges, off=_OFF_MARKER, color=style.LINE, width=3)
+    shown = np.flatnonzero(energies <= high).tolist()
+    _add_entries(figure, points, places, [(row, points.hover(row)) for row in shown], window)
     _add_scale(figure, base[0], low)
     style.finish(figure, style.with_unseen(heading, energies, high))
-    _set_scene(figure, eye, (low, high), tall=_TALL)
+    views = [_view(turn, (low, high), tall=_TALL) for turn in _TURNS]
+    _show(figure, points, places, shown, base, outline, views)
     return figure
 
 
@@ -100,106 +105,88 @@ def _add_scale(figure: Figure, corner: Floats, low: float) -> None:
     )
 
 
-def _set_scene(figure: Figure, eye: Floats, upright: tuple[float, float], tall: float | None = None) -> None:
-    """Look at the scene from an eye; the third axis is in the unit of the others unless it is `tall` of them."""
+def _view(turn: float, upright: tuple[float, float], *, tall: float | None = None, centre: float = 0.0) -> View:
+    """Look at the scene from a side; the third axis is in the unit of the others unless it is `tall` of them."""
     wide = _GROUND[1] - _GROUND[0]
     zoom = _ZOOM if tall is None else _ZOOM * _ZOOM_OUT
+    low, high = np.array([_GROUND, _GROUND, upright]).T
     lengths = zoom * np.array([wide, wide, upright[1] - upright[0] if tall is None else tall])
-    hidden = {"visible": False, "showspikes": False}
-    figure.update_layout(
-        scene={
-            "xaxis": hidden | {"range": _GROUND},
-            "yaxis": hidden | {"range": _GROUND},
-            "zaxis": hidden | {"range": upright},
-            "aspectmode": "manual",
-            "aspectratio": dict(zip("xyz", lengths.tolist(), strict=True)),
-            "camera": {"eye": dict(zip("xyz", eye.tolist(), strict=True))},
-        }
-    )
+    eye = np.array([np.sin(turn), -np.cos(turn), _EYE_HEIGHT]) * _EYE_DISTANCE
+    return View(low, high, lengths, eye, np.array([0.0, 0.0, centre]))
+
+
+def _show(
+    figure: Figure,
+    points: Points,
+    places: Floats,
+    drawn: Sequence[int],
+    corners: Floats,
+    outline: Sequence[tuple[int, int]],
+    views: Sequence[View],
+) -> None:
+    """Set the scene as it is seen from where labels of the stable phases have most room, and write them there."""
+    stable = [row for row in drawn if points.stable[row] and points.inner_name(row)]
+    names = [points.inner_name(row) for row in stable]
+    order = longest(names)
+    names, anchors = [names[i] for i in order], [places[[stable[i]]] for i in order]
+    height = picture_height(figure)
+    symbols_at, symbols = _corner_names(points, corners)
+    found = []
+    for view in views:
+        board = board_of(view, height, places[drawn], corners[list(outline)])
+        for element, (at,) in zip(points.elements, on_board(view, height, list(symbols_at[:, None])), strict=True):
+            board.reserve(element, at, _CORNER_FONT)
+        found.append(board.lead(names, on_board(view, height, anchors)))
+    best = min(range(len(views)), key=lambda i: found[i].cost)
+    view = views[best]
+    ranges = view.ranges()
+    axes = {name: {"visible": False, "showspikes": False} | limits for name, limits in ranges.items()}
+    written = [*label_annotations(names, anchors, found[best]), *symbols]
+    figure.update_layout(scene=view.scene() | axes | {"annotations": written})
 
 
 def _axes(places: Floats) -> dict[str, Floats]:
     return dict(zip("xyz", places.T, strict=True))
 
 
-def _add_faces(figure: Figure, places: Floats, faces: NDArray[np.intp], opacity: float) -> None:
-    corners = dict(zip("ijk", faces.T, strict=True))
-    figure.add_mesh3d(
-        **_axes(places), **corners, color=style.STABLE, opacity=opacity, hoverinfo="skip", flatshading=True
-    )
+def _add_lines(
+    figure: Figure, places: Floats, edges: Sequence[tuple[int, int]], *, off: float = 0.0, **line: Any
+) -> None:
+    """Draw lines that end so far off their places, in edges of the triangle or tetrahedron.
+
+    Whatever Plotly draws in space in front of a marker takes its hover away: lines on it, and faces altogether, so
+    there are none.
+    """
+    path = []
+    for i, j in edges:
+        away = places[j] - places[i]
+        along = away * min(0.4, off / float(np.linalg.norm(away)))
+        path += [places[i] + along, places[j] - along, np.full(3, np.nan)]
+    figure.add_scatter3d(**_axes(np.array(path)), mode="lines", line=line, hoverinfo="skip", showlegend=False)
 
 
-def _add_lines(figure: Figure, places: Floats, edges: Sequence[tuple[int, int]], **line: Any) -> None:
-    gap = np.full((1, 3), np.nan)
-    path = np.concatenate([part for i, j in edges for part in (places[[i, j]], gap)])
-    figure.add_scatter3d(**_axes(path), mode="lines", line=line, hoverinfo="skip", showlegend=False)
-
-
-def _add_unstable(
+def _add_entries(
     figure: Figure, points: Points, places: Floats, drawn: Sequence[tuple[int, str]], window: float | None
 ) -> None:
-    if drawn:
-        rows = [row for row, _ in drawn]
+    stable = [part for part in drawn if points.stable[part[0]]]
+    groups = style.above_hull(points, drawn, window, size=_MARKER - 1, far_symbol="square")
+    for name, parts, marker in [*groups, ("stable", stable, style.stable_marker(_MARKER))]:
         figure.add_scatter3d(
-            **_axes(places[rows]),
+            **_axes(places[[row for row, _ in parts]]),
             mode="markers",
-            marker=style.distance_marker(points.above[rows], window, points.unit, size=3),
-            hovertext=[hover for _, hover in drawn],
+            marker=marker,
+            hovertext=[hover for _, hover in parts],
             hoverinfo="text",
-            name="above the hull",
+            name=name,
         )
 
 
-def _add_stable(
-    figure: Figure, points: Points, places: Floats, drawn: Sequence[tuple[int, str]], normalised: Floats
-) -> Floats:
-    """Add the phases on the hull, labelled where there is room; other labels can be switched on in the legend.
-
-    Returns
-    -------
-    The eye, shape (3,), from which most labels are free.
-    """
-    rows = [row for row, _ in sorted(drawn, key=lambda part: -np.count_nonzero(points.fractions[part[0]]))]
-    hovers = dict(drawn)
-    names = [points.inner_name(row) for row in rows]
-    eyes = [np.array([np.sin(turn), -np.cos(turn), _EYE_HEIGHT]) * _EYE_DISTANCE for turn in _TURNS]
-    views = [labels.place_seen(names, list(normalised[rows][:, None]), eye, _PIXELS) for eye in eyes]
-    best = min(range(len(eyes)), key=lambda view: sum(views[view].crowded))
-    left_out = [i for i, crowded in enumerate(views[best].crowded) if crowded]
-    looks = {
-        "textfont": {"size": style.LABEL_SIZE - 1, "color": style.INK},
-        "textposition": views[best].positions,
-    }
-    if left_out:
-        figure.add_scatter3d(
-            **_axes(places[rows]),
-            **looks,
-            mode="text",
-            text=[name if i in left_out else "" for i, name in enumerate(names)],
-            hoverinfo="skip",
-            visible="legendonly",
-            name="more labels",
-        )
-    figure.add_scatter3d(
-        **_axes(places[rows]),
-        **looks,
-        mode="markers+text",
-        marker=style.stable_marker(4),
-        text=["" if i in left_out else name for i, name in enumerate(names)],
-        hovertext=[hovers[row] for row in rows],
-        hoverinfo="text",
-        name="on the hull",
-    )
-    return eyes[best]
-
-
-def _add_corners(figure: Figure, points: Points, corners: Floats) -> None:
-    away = corners + 0.08 * (corners - corners.mean(axis=0))
-    figure.add_scatter3d(
-        **_axes(away),
-        mode="text",
-        text=[f"<b>{element}</b>" for element in points.elements],
-        textfont={"size": 17, "color": style.INK},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+def _corner_names(points: Points, corners: Floats) -> tuple[Floats, list[dict[str, Any]]]:
+    """Places of the elements' symbols, a little off their corners, shape (d, 3), and the symbols as annotations."""
+    away = corners + _OFF_CORNER * (corners - corners.mean(axis=0))
+    found = [
+        dict(zip("xyz", place, strict=True))
+        | {"text": f"<b>{element}</b>", "showarrow": False, "font": {"size": _CORNER_FONT, "color": style.INK}}
+        for element, place in zip(points.elements, away.tolist(), strict=True)
+    ]
+    return away, found

@@ -1,8 +1,8 @@
 """What all plots share: colours, title, legend, colour bar, margins.
 
 Blue against orange is told apart by colour-blind readers, the orange ramp grows darker towards the hull in grey print
-too, and circles against diamonds need no colour at all. Widths follow the page; heights are fixed, so that title,
-legend and colour bar keep their places at 375 px.
+too, and circles, diamonds and small grey marks need no colour at all. Widths follow the page; heights are fixed, so
+that title, legend and colour bar keep their places at 375 px.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from matscout.workflows.stability.plots import text
 from matscout.workflows.stability.plots.points import closed_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from plotly.graph_objects import Figure
 
@@ -27,11 +29,13 @@ INK = "#222222"
 STABLE = "#0072B2"  # the blue of Okabe and Ito's palette
 LINE = "#5b6770"
 GRID = "#e3e6e8"
+FAR = "#9aa5ad"
 NEAR_TO_FAR = [[0.0, "#7f2704"], [0.25, "#d94801"], [0.6, "#fd8d3c"], [1.0, "#fdd0a2"]]  # ColorBrewer's Oranges
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', Arial, sans-serif"
 HEIGHT = 660  # px
 LABEL_SIZE = 12  # px
 NARROWEST = 375  # px
+SIDES = 12  # px of room beside a plot
 
 SPECTRUM = (  # Tol's muted palette
     "#88CCEE",
@@ -49,9 +53,9 @@ _TITLE_LINE = 46  # characters
 _SMALL = 12  # px
 _BUTTONS = 28  # px of Plotly's buttons, which a telephone always shows
 _LEGEND = 34  # px
-_NAMES_PER_LINE = 2
 _COLOUR_BAR = 54  # px
-_FARTHEST_COLOUR = 0.3  # eV/atom: beyond it the distance is of no interest, and the colours would be all one
+_METASTABLE = 0.1  # eV/atom, as is customary: most crystals known to be metastable lie nearer to the hull
+# (Sun et al., Sci. Adv. 2, e1600225 (2016), doi:10.1126/sciadv.1600225)
 
 
 def title(elements: System, kind: str, facts: list[str]) -> dict[str, Any]:
@@ -106,16 +110,15 @@ def facts_of(hull: Hull | OpenHull, elements: System) -> list[str]:
     return [*opened, f"hull {closed.version}", protocols + corrections]
 
 
-def counted(points: Points, hidden_by: float | None) -> str:
-    """How many entries there are, and how many a window hides."""
-    stable = int(points.stable.sum())
-    listed = f"{points.total} entries, {stable} on the hull"
+def counted(points: Points, hidden_by: float | None) -> list[str]:
+    """How many entries there are, and how many of them a window leaves."""
+    listed = f"{points.total} entries, {int(points.stable.sum())} on the hull"
     if hidden_by is None or len(points) >= points.total:
-        return listed
-    return f"{listed}; {len(points)} within {hidden_by:g} eV/atom shown"
+        return [listed]
+    return [listed, f"{len(points)} within {hidden_by:g} eV/atom shown"]
 
 
-def finish(figure: Figure, heading: dict[str, Any], *, above: int = 0, axis: int = 0, sides: int = 12) -> None:
+def finish(figure: Figure, heading: dict[str, Any], *, above: int = 0, axis: int = 0, sides: int = SIDES) -> None:
     """Set title, legend, colour bar and margins around a plot.
 
     Parameters
@@ -128,8 +131,8 @@ def finish(figure: Figure, heading: dict[str, Any], *, above: int = 0, axis: int
         Room in px that labels take above, below and beside the frame.
     """
     coloured = [trace for trace in figure.data if "marker" in trace and trace.marker.colorbar.title.text]
-    named = sum(bool(trace.name) for trace in figure.data)
-    legend = (0, _LEGEND, 2 * _LEGEND - 14)[-(-named // _NAMES_PER_LINE)]
+    named = any(trace.name for trace in figure.data)
+    legend = _LEGEND if named else 0
     top, bottom = title_height(heading) + above, axis + legend + (_COLOUR_BAR if coloured else 0)
     frame = HEIGHT - top - bottom
     figure.update_layout(
@@ -146,6 +149,8 @@ def finish(figure: Figure, heading: dict[str, Any], *, above: int = 0, axis: int
         legend={
             "orientation": "h",
             "traceorder": "reversed",
+            "itemsizing": "constant",
+            "font": {"size": _SMALL},
             "x": 0.5,
             "xanchor": "center",
             "y": -axis / frame,
@@ -163,27 +168,60 @@ def stable_marker(size: int = 10) -> dict[str, Any]:
     return {"symbol": "circle", "size": size, "color": STABLE, "line": {"color": "white", "width": 1}}
 
 
-def distance_marker(above: NDArray[np.float64], window: float | None, unit: str, size: int = 8) -> dict[str, Any]:
-    """Marker of entries above the hull, coloured by their distance, in eV per atom as `unit` says."""
-    largest = float(above.max(initial=0.0))
-    end = window or min(largest, _FARTHEST_COLOUR) or _FARTHEST_COLOUR
-    ticks = np.linspace(0, end, 4)
-    names = [f"{tick:.2g}" for tick in ticks]
-    if largest > end:
-        names[-1] = f"≥ {names[-1]}"
+def above_hull(
+    points: Points, drawn: Sequence[tuple[int, str]], window: float | None, *, size: float, far_symbol: str = "x"
+) -> list[tuple[str, list[tuple[int, str]], dict[str, Any]]]:
+    """Sort what is above the hull into metastable and unstable.
+
+    Parameters
+    ----------
+    drawn
+        Rows and hovers of points; those on the hull are left out.
+    window
+        Where metastability ends, eV/atom; 0.1 where None.
+    size
+        Of the markers.
+    far_symbol
+        Of what is unstable.
+
+    Returns
+    -------
+    For the traces in the order in which they are drawn: name, rows with their hovers, marker. The nearest to the hull
+    come last, so that they lie in front.
+    """
+    limit = window or _METASTABLE
+    farthest_first = sorted(
+        (part for part in drawn if not points.stable[part[0]]), key=lambda part: -float(points.above[part[0]])
+    )
+    far = [part for part in farthest_first if points.above[part[0]] > limit]
+    near = farthest_first[len(far) :]
+    groups = []
+    if far:
+        far_marker = {"symbol": far_symbol, "size": 0.6 * size, "color": FAR, "line": {"width": 0}}
+        groups.append(("unstable", far, far_marker))
+    if near:
+        legend = f"E above hull ({points.unit})" + (f", unstable beyond {limit:g}" if far else "")
+        marker = _distance_marker(points.above[[row for row, _ in near]], limit, legend, size)
+        groups.append(("metastable", near, marker))
+    return groups
+
+
+def _distance_marker(above: NDArray[np.float64], limit: float, legend: str, size: float) -> dict[str, Any]:
+    """Marker coloured by the distance, with the title of its colour bar."""
+    ticks = np.linspace(0, limit, 6)
     return {
         "symbol": "diamond",
         "size": size,
         "color": above,
         "cmin": 0,
-        "cmax": end,
+        "cmax": limit,
         "colorscale": NEAR_TO_FAR,
         "line": {"color": LINE, "width": 0.6},
         "colorbar": {
             "orientation": "h",
-            "title": {"text": f"E above hull ({unit})", "side": "top", "font": {"size": _SMALL}},
+            "title": {"text": legend, "side": "top", "font": {"size": _SMALL}},
             "tickvals": ticks,
-            "ticktext": names,
+            "ticktext": [f"{tick:.3g}" for tick in ticks],
             "tickfont": {"size": 11},
             "thickness": 10,
             "outlinewidth": 0,

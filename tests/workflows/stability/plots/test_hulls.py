@@ -159,8 +159,17 @@ def test_a_landscape_has_the_energy_upwards(oxides, named):
     stable = named(figure, "stable")
     by_id = {h.split("</b>  ")[1].split("<br>")[0]: z for h, z in zip(stable.hovertext, stable.z, strict=True)}
     assert by_id["e-Fe2O3"] == pytest.approx(-8.0 - (2 * -8.4 + 3 * -4.9) / 5)
-    mesh = figure.data[0]
-    assert len(mesh.i) == len(oxides.facets("Fe-Li-O"))
+
+
+def test_nothing_in_space_lies_in_front_of_a_marker(oxides, named):
+    """Plotly gives the pointer to the line or face in front, and a line on a marker would take its hover."""
+    figure = plot_hull(oxides, "Li-Fe-P-O")
+    stable = named(figure, "stable")
+    markers = np.column_stack([stable.x, stable.y, stable.z])
+    ends = [np.column_stack([t.x, t.y, t.z]).astype(float) for t in figure.data if t.mode == "lines"]
+    away = np.linalg.norm(np.concatenate(ends)[:, None] - markers[None], axis=2).min(axis=1)
+    assert np.nanmin(away) > 0.02
+    assert {trace.type for trace in figure.data} == {"scatter3d"}
 
 
 @pytest.mark.parametrize(
