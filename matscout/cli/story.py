@@ -232,7 +232,8 @@ def _lines_of_label(label: Label) -> list[str]:
             f"{label.decomposition_energy:+.3f}, formation energy {label.formation_energy:.3f} eV/atom"
         ),
         f"             decomposes to {products(label)}",
-        f"             hull {label.hull_version}, competitors: {label.judged_against}; correction {label.correction}",
+        f"             hull {label.hull_version}, competitors: {label.judged_against}; correction {label.correction}"
+        + (f" ({label.correction_version})" if label.correction_version else ""),
     ]
     if remark(label):
         lines.append(f"             {remark(label)}")

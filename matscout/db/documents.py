@@ -230,6 +230,10 @@ class Label(Document):
     protocol: str = Field(description="Protocol of the energies")
     protocol_id: str = Field(description="Its content hash")
     correction: str = Field(description="Correction scheme that joins the energies of the hull")
+    correction_version: str = Field(
+        default="", description="What the scheme depends on: libraries and a hash of its data"
+    )
+    hull_protocols: list[str] = Field(default_factory=list, description="Protocols of the hull's entries")
     versions: dict[str, str] = Field(description="Versions of the packages that made the label")
     probability_before: float | None = Field(default=None, description="P(stable, now) when it was chosen")
 

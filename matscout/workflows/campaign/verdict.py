@@ -11,6 +11,7 @@ import numpy as np
 from matscout.db.documents import Found, Label, Summary
 from matscout.workflows.calculations.protocols import get_protocol
 from matscout.workflows.campaign.stages import look_ahead, present_hull
+from matscout.workflows.stability.schemes import get_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ def label(
     same = _same_crystals(space, ids, results, chosen)
     versions = {package: version(package) for package in _LABEL_PACKAGES}
     protocol = get_protocol(spec.protocol)
+    scheme_version = get_scheme(hull.scheme).version
     labels = []
     rows = [space.rows[candidate_id] for candidate_id in ids]
     names = zip(ids, rows, space.table.formulas_at(rows), space.table.chemical_systems_at(rows), strict=True)
@@ -79,7 +81,9 @@ def label(
                 judged_against=str(complete),
                 protocol=protocol.name,
                 protocol_id=protocol.id,
-                correction=references.report.get("correction", "none"),
+                correction=hull.scheme,
+                correction_version=scheme_version,
+                hull_protocols=list(hull.protocols),
                 versions=versions,
                 probability_before=prediction.probability if prediction else None,
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from matscout.errors import UserError, nearest
 from matscout.workflows.stability.compositions import FractionTable, grid_keys
-from matscout.workflows.stability.naming import EntryId, formula, names_from_formulas, some
+from matscout.workflows.stability.naming import EntryId, formula, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,22 +20,11 @@ if TYPE_CHECKING:
 
     from matscout.workflows.stability.compositions import System
 
-__all__ = [
-    "NOT_STATED",
-    "SAME_ENERGY",
-    "Block",
-    "Blocks",
-    "EntryId",
-    "Origin",
-    "formula",
-    "names_from_formulas",
-    "some",
-]
-
 SAME_ENERGY = 1e-9  # eV/atom: energies that agree to this are equal
 NOT_STATED = "not stated"
 """Protocol or source of an entry that came without one."""
 
+_HASHES = 2**256
 _SUBSETS_UP_TO = 10  # elements: 1,023 subsets are still quicker to look up than all systems are to compare
 
 Origin: TypeAlias = tuple[str, str]
@@ -114,7 +103,8 @@ def _starts(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
 class Blocks:
     """All entries: ids and origins in the order they came in, and a block for each chemical system that has any.
 
-    `journal` names the chemical systems that got entries, in the order they did.
+    `journal` names the chemical systems that got entries, in the order they did, and `made_ids` are ids of entries that
+    came without one.
     """
 
     ids: list[EntryId] = field(default_factory=list)
@@ -122,10 +112,13 @@ class Blocks:
     by_system: dict[System, Block] = field(default_factory=dict)
     ids_of_protocol: dict[str, list[EntryId]] = field(default_factory=dict)
     journal: list[System] = field(default_factory=list)
+    made_ids: set[EntryId] = field(default_factory=set)
     _systems_of: dict[str, set[System]] = field(default_factory=dict)
     _system_at: list[System] = field(default_factory=list)
     _position: dict[EntryId, int] = field(default_factory=dict)
     _content: list[tuple[bytes, float]] = field(default_factory=list)
+    _hashed: int = 0
+    _sum: int = 0
 
     def __contains__(self, entry_id: object) -> bool:
         return entry_id in self._position
@@ -222,12 +215,17 @@ class Blocks:
         return first.intersection(*others)
 
     def content_hash(self, convention: str) -> str:
-        """16 hex characters from ids, compositions and energies (to 1e-9 eV/atom), whatever their order."""
-        lines = sorted(
-            f"{name}\t{key.hex()}\t{energy + 0.0:.9f}"
-            for name, (key, energy) in zip(self.ids, self._content, strict=True)
-        )
-        return sha256("\n".join([convention, *lines]).encode()).hexdigest()[:16]
+        """16 hex characters from ids, compositions and energies (to 1e-9 eV/atom), whatever their order.
+
+        An id that was made here says nothing about an entry, so it does not count. The entries' own hashes are summed,
+        so that one more entry costs one more hash.
+        """
+        for name, (key, energy) in zip(self.ids[self._hashed :], self._content[self._hashed :], strict=True):
+            given = "" if name in self.made_ids else f"{name}\t"
+            line = f"{given}{key.hex()}\t{energy + 0.0:.9f}"
+            self._sum = (self._sum + int.from_bytes(sha256(line.encode()).digest())) % _HASHES
+        self._hashed = len(self.ids)
+        return sha256(f"{convention}\t{self._sum:x}".encode()).hexdigest()[:16]
 
 
 def _content_keys(table: FractionTable) -> list[bytes]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from pymatgen.core.composition import Composition
-from pymatgen.core.periodic_table import Element
+from pymatgen.core.periodic_table import Element, get_el_sp
 
 from matscout.errors import UserError
 
@@ -30,7 +30,7 @@ System: TypeAlias = tuple[str, ...]
 # fractions such as 1/3 on grid points, where rounding noise cannot tip them to either side.
 GRID = 2**8 * 3**3 * 5**2 * 7 * 11 * 13
 _ROUNDING = 0.618  # not half a step, where fractions of other small divisors, such as 1/512, lie
-_SMALLEST_AMOUNT = 1e-8
+_SMALLEST_FRACTION = 1e-8
 _SYMBOL_AND_AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
 _PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
 
@@ -124,7 +124,11 @@ def grid_keys(fractions: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _place(i: int, labels: Sequence[object] | None) -> str:
-    return f"the composition of entry {labels[i]}" if labels is not None and i < len(labels) else f"composition {i}"
+    return (
+        f"the composition of entry {labels[i]}"
+        if labels is not None and i < len(labels) and labels[i] is not None
+        else f"composition {i}"
+    )
 
 
 def _amounts_of(
@@ -135,10 +139,21 @@ def _amounts_of(
     if isinstance(composition, str) and _PLAIN_FORMULA.fullmatch(composition):
         return _plain_amounts(composition)
     try:
-        amounts = Composition(composition).get_el_amt_dict()
+        if isinstance(composition, Mapping):
+            return _summed(composition)
+        return _summed(Composition(composition))
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{_place(i, labels)} is not a formula: {composition!r} ({error})") from error
-    return {symbol: float(amount) for symbol, amount in amounts.items()}
+
+
+def _summed(amounts: Mapping[str, float]) -> dict[str, float]:
+    """Amounts by element, of any size, where a Composition would leave out small ones and those that are no number."""
+    found: dict[str, float] = {}
+    for name, amount in amounts.items():
+        species = get_el_sp(name)
+        symbol = species.symbol
+        found[symbol] = found.get(symbol, 0.0) + float(amount)
+    return found
 
 
 def _plain_amounts(formula: str) -> dict[str, float]:
@@ -164,9 +179,10 @@ def _from_amounts(values: NDArray[np.float64], symbols: list[str], labels: Seque
     bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
     if bad.any():
         raise UserError(f"{_place(int(bad.argmax()), labels)} has an amount that is negative or not a number")
-    values = np.where(values < _SMALLEST_AMOUNT, 0.0, values)
     total = values.sum(axis=1, keepdims=True)
     if (total == 0).any():
         raise UserError(f"{_place(int((total == 0).argmax()), labels)} is empty")
+    values = np.where(values < _SMALLEST_FRACTION * total, 0.0, values)
+    total = values.sum(axis=1, keepdims=True)
     order = sorted(range(len(symbols)), key=symbols.__getitem__)
     return FractionTable((values / total)[:, order], tuple(symbols[i] for i in order), total[:, 0])

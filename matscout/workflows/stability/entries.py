@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import json
 import math
-import zlib
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from monty.json import MontyDecoder
+from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 from pymatgen.entries.computed_entries import (
@@ -26,14 +25,17 @@ from pymatgen.entries.computed_entries import (
 )
 
 from matscout.errors import UserError
-from matscout.workflows.stability.blocks import names_from_formulas, some
+from matscout.workflows.stability.blocks import SAME_ENERGY
 from matscout.workflows.stability.compositions import fraction_table
+from matscout.workflows.stability.files import parse_document, read_content
+from matscout.workflows.stability.naming import names_from_formulas, some
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from os import PathLike
 
-_GZIP = b"\x1f\x8b"
+_COLUMNS = "those of pymatgen: Name, a symbol for each element, and Energy (eV per cell) as the last"
+_OTHER_ENERGIES = re.compile(r"atom|formation|hull|mev|hartree|\bha\b|ry\b|rydberg|joule|\bkj|kcal", re.IGNORECASE)
 _ENTRIES = frozenset({"ComputedEntry", "ComputedStructureEntry"})
 _ADJUSTMENTS: dict[str, type[EnergyAdjustment]] = {
     cls.__name__: cls
@@ -71,23 +73,28 @@ def read_entries(path: str | PathLike[str]) -> list[ComputedEntry | ComputedStru
 
     A JSON file holds a list of entries, or a mapping of names to entries, also under the key "entries". A table is a
     file named .csv or .csv.gz: a column of names, one of amounts for each element, and the energy in eV per cell as the
-    last. Either may be gzipped, whatever its name. Each entry comes out with an id of its own: the second "mp-1" of a
-    file becomes "mp-1#2", one without an id goes by its formula. No class but pymatgen's entries, their energy
-    adjustments and structures is made of what the file says.
+    last. Either may be gzipped, whatever its name. Each entry comes out with an id of its own: one without goes by its
+    formula, and the second "Li2O" of a table that names its rows by formula becomes "Li2O#2". An entry that is there
+    twice comes out once. No class but pymatgen's entries, their energy adjustments and structures is made of what the
+    file says.
 
     Raises
     ------
     UserError
-        The file is missing, not JSON, cut short, or holds no entries, or an entry is incomplete.
+        The file is missing, not JSON, cut short, or holds no entries, an entry is incomplete, or an id stands for two
+        entries.
     """
     place = Path(path)
-    content = _bytes(place)
+    content = read_content(place, "entries")
     if place.name.lower().removesuffix(".gz").endswith(".csv"):
         entries = _table_entries(content, place)
+        named_by_formula = [_is_named_by_formula(entry) for entry in entries]
     else:
-        document = _document(content, place)
+        document = parse_document(content, place, "pymatgen entries as JSON, gzipped or not", object_hook=_disarm)
         entries = [_entry(item, f"{path}, entry {name}") for name, item in _listed(document, path)]
-    _give_ids(entries)
+        named_by_formula = [False] * len(entries)
+    entries = _once_each(entries, named_by_formula, place)
+    _give_ids(entries, place)
     return entries
 
 
@@ -105,25 +112,6 @@ def restrict(entries: Iterable[ComputedEntry], elements: Collection[str]) -> lis
 
 def _symbols(entry: ComputedEntry) -> list[str]:
     return list(entry.composition.get_el_amt_dict())
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP) else content
-    except FileNotFoundError:
-        raise UserError(f"no file of entries {path}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _document(content: bytes, path: Path) -> Any:
-    try:
-        return json.loads(content, object_hook=_disarm)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON ({error}); expected pymatgen entries as JSON, gzipped or not") from error
 
 
 def _disarm(item: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +136,9 @@ def _listed(document: Any, path: object) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(content, dict):
         named = [(str(name), item) for name, item in content.items()]
     elif isinstance(content, list):
-        named = [(_name(i, item), item) for i, item in enumerate(content)]
+        named = [
+            (_name(i, item.get("entry_id") if isinstance(item, dict) else None), item) for i, item in enumerate(content)
+        ]
     else:
         named = []
     good = [(name, item) for name, item in named if isinstance(item, dict) and _is_entry(item)]
@@ -162,8 +152,7 @@ def _listed(document: Any, path: object) -> list[tuple[str, dict[str, Any]]]:
     return good
 
 
-def _name(i: int, item: Any) -> str:
-    entry_id = item.get("entry_id") if isinstance(item, dict) else None
+def _name(i: int, entry_id: object) -> str:
     return f"{i}" if entry_id is None else f"{i} ({entry_id})"
 
 
@@ -223,10 +212,11 @@ def _table_entries(content: bytes, path: Path) -> list[ComputedEntry | ComputedS
     elements = header[1:-1]
     foreign = [name for name in elements if not Element.is_valid_symbol(name)]
     if not elements or foreign or len(set(elements)) < len(elements) or "energy" not in header[-1].lower():
-        raise UserError(
-            f"{path} has the columns {', '.join(header)[:80] or 'of an empty file'}; expected those of pymatgen: Name, "
-            "a symbol for each element, and Energy (eV per cell) as the last"
-        )
+        raise UserError(f"{path} has the columns {', '.join(header)[:80] or 'of an empty file'}; expected {_COLUMNS}")
+    if Element.is_valid_symbol(header[0]):
+        raise UserError(f"{path} has no column of names but {header[0]} as the first; expected {_COLUMNS}")
+    if _OTHER_ENERGIES.search(header[-1]):
+        raise UserError(f"{path} has {header[-1]!r} as its energies; expected {_COLUMNS}")
     entries = [_table_entry(row, elements, f"{path}, line {n}") for n, row in enumerate(lines[1:], 2) if row]
     if not entries:
         raise UserError(f"{path} holds no entries below its first line")
@@ -249,8 +239,38 @@ def _table_entry(row: list[str], elements: list[str], place: str) -> ComputedEnt
     return ComputedEntry({s: n for s, n in numbers.items() if n}, value, entry_id=name.strip() or None)
 
 
-def _give_ids(entries: list[ComputedEntry | ComputedStructureEntry]) -> None:
+def _is_named_by_formula(entry: ComputedEntry) -> bool:
+    """Whether the name of an entry is its formula, so that others may have it too."""
+    try:
+        return Composition(str(entry.entry_id)).reduced_formula == entry.reduced_formula
+    except (ValueError, KeyError):
+        return False
+
+
+def _once_each(
+    entries: list[ComputedEntry | ComputedStructureEntry], named_by_formula: Sequence[bool], path: Path
+) -> list[ComputedEntry | ComputedStructureEntry]:
+    """Leave out repeated entries, and refuse an id that stands for two different ones."""
+    first: dict[str, ComputedEntry] = {}
+    kept, clashes = [], []
+    for entry, by_formula in zip(entries, named_by_formula, strict=True):
+        known = None if entry.entry_id is None or by_formula else first.setdefault(str(entry.entry_id), entry)
+        if known is None or known is entry:
+            kept.append(entry)
+        elif known.composition.reduced_composition != entry.composition.reduced_composition:
+            clashes.append(f"{entry.entry_id} ({known.formula} and {entry.formula})")
+        elif abs(known.energy_per_atom - entry.energy_per_atom) > SAME_ENERGY:
+            energies = f"{known.energy_per_atom:.6g} and {entry.energy_per_atom:.6g} eV/atom"
+            clashes.append(f"{entry.entry_id} ({energies})")
+    if clashes:
+        raise UserError(f"{path}: one id stands for two entries: {some(clashes)}; give each entry an id of its own")
+    return kept
+
+
+def _give_ids(entries: list[ComputedEntry | ComputedStructureEntry], path: Path) -> None:
     """Make ids distinct, in the order of the file, and fill in the missing ones."""
+    places = [f"{_name(i, entry.entry_id)} of {path}" for i, entry in enumerate(entries)]
+    table = fraction_table([entry.composition for entry in entries], places)
     taken = {str(entry.entry_id) for entry in entries if entry.entry_id is not None}
     count: Counter[str] = Counter()
     for entry in entries:
@@ -263,7 +283,6 @@ def _give_ids(entries: list[ComputedEntry | ComputedStructureEntry]) -> None:
                 count[own] += 1
         taken.add(name)
         entry.entry_id = name
-    table = fraction_table([entry.composition for entry in entries])
     energies = np.array([entry.energy_per_atom for entry in entries])
     names = names_from_formulas(table, energies, [entry.entry_id for entry in entries])
     for entry, name in zip(entries, map(str, names), strict=True):

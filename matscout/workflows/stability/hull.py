@@ -10,11 +10,11 @@ from matscout.errors import UserError
 from matscout.workflows.stability.answers import Decomposition
 from matscout.workflows.stability.blocks import NOT_STATED, Blocks
 from matscout.workflows.stability.changes import label_changes, rounded_distance, touched_blocks
-from matscout.workflows.stability.checks import finite_energies, one_each, warn_of_energies_per_cell
+from matscout.workflows.stability.checks import finite_energies, one_each, warn_of_odd_energies
 from matscout.workflows.stability.compositions import fraction_table, system_of
 from matscout.workflows.stability.contents import columns, completeness
 from matscout.workflows.stability.naming import formula, names_from_formulas, reduced_formulas, some
-from matscout.workflows.stability.systems import Systems
+from matscout.workflows.stability.systems import UNLISTED, Systems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -47,7 +47,8 @@ class Hull:
         eV/atom, shape (n,): absolute, with each element among the entries; or, with `formation_energies`, relative to
         the elements.
     ids
-        n names; made from the formulas where None. An entry given twice counts once.
+        n names; made from the formulas, in the order in which entries come, where None. An entry given twice under one
+        id counts once.
     formation_energies
         Energies are relative to elements that stand at 0 without being listed. The convention holds in every call on
         this hull. An entry of an element below 0 is a phase like any other.
@@ -68,7 +69,7 @@ class Hull:
     Warns
     -----
     EnergyWarning
-        Formation energies are beyond what compounds have: energies per cell, perhaps.
+        Formation energies are not what compounds have: energies per cell, perhaps.
 
     Examples
     --------
@@ -88,7 +89,7 @@ class Hull:
         self,
         compositions: Compositions,
         energies: ArrayLike,
-        ids: Sequence[EntryId] | None = None,
+        ids: Sequence[EntryId | None] | None = None,
         *,
         formation_energies: bool = False,
         protocols: str | Sequence[str] | None = None,
@@ -100,6 +101,7 @@ class Hull:
         self._entries = Blocks()
         self._systems = Systems(self._entries, formation_energies=formation_energies)
         self._version: str | None = None
+        self._own: Floats | None = None  # distances of all entries, until one more comes
         self.add(compositions, energies, ids, protocols=protocols, sources=sources)
 
     @classmethod
@@ -114,9 +116,9 @@ class Hull:
         listed = list(get_scheme(scheme).correct(list(entries)).entries)
         table = fraction_table([entry.composition for entry in listed], [entry.entry_id for entry in listed])
         energies = np.array([entry.energy_per_atom for entry in listed])
-        names = names_from_formulas(table, energies, [entry.entry_id for entry in listed])
         amounts = (table.fractions * table.atoms[:, None], table.elements)
-        return cls(amounts, energies, names, protocols=protocols_of(listed), sources=source, scheme=scheme)
+        ids = [entry.entry_id for entry in listed]
+        return cls(amounts, energies, ids, protocols=protocols_of(listed), sources=source, scheme=scheme)
 
     def __len__(self) -> int:
         return len(self._entries.ids)
@@ -151,7 +153,7 @@ class Hull:
 
     @property
     def version(self) -> str:
-        """Content hash (16 hex) of ids, compositions, energies and convention, whatever the order of the entries."""
+        """Content hash (16 hex) of given ids, compositions, energies and convention, whatever the entries' order."""
         if self._version is None:
             self._version = self._entries.content_hash("formation" if self.formation_energies else "absolute")
         return self._version
@@ -160,7 +162,7 @@ class Hull:
         self,
         compositions: Compositions,
         energies: ArrayLike,
-        ids: Sequence[EntryId] | None = None,
+        ids: Sequence[EntryId | None] | None = None,
         *,
         protocols: str | Sequence[str] | None = None,
         sources: str | Sequence[str] | None = None,
@@ -173,24 +175,25 @@ class Hull:
         -------
         The old entries whose `e_above_hull` changed, and by how much.
         """
-        names = None if ids is None else list(ids)
-        table = fraction_table(compositions, names)
-        values = finite_energies(energies, table, names)
-        if names is None:
-            names = names_from_formulas(table, values, [None] * len(table), self._entries)
+        given = None if ids is None else [name.item() if isinstance(name, np.generic) else name for name in ids]
+        table = fraction_table(compositions, given)
+        values = finite_energies(energies, table, given)
+        given = [None] * len(table) if given is None else given
+        names = names_from_formulas(table, values, given, self._entries)
         origins = list(
             zip(one_each(protocols, len(table), "protocols"), one_each(sources, len(table), "sources"), strict=True)
         )
         self._check_elements(table, names)
         new = self._entries.unseen(names, table, values)
         self._check_protocols([origins[row] for row in new], [names[row] for row in new])
-        warn_of_energies_per_cell(table, self._formation(table, values), names, new)
+        warn_of_odd_energies(table, self._formation(table, values), names, new)
         touched = touched_blocks(self._entries, self._systems, table, values, list(new))
         before = self._systems.own_heights(touched, without_own=False)
         self._entries.insert(new, names, table, values, origins)
+        self._entries.made_ids.update(names[row] for row in new if given[row] is None)
         if (table.fractions[list(new)] == 1.0).any():
             self._systems.forget_elements()
-        self._version = None
+        self._version = self._own = None
         return label_changes(self._entries, self._systems, touched, before)
 
     def formation_energy(self, compositions: Compositions, energies: ArrayLike) -> Floats:
@@ -221,7 +224,11 @@ class Hull:
 
         In the order of `ids`, or of `columns(chemical_system)`.
         """
-        return rounded_distance(self._own_distances(chemical_system, without_own=False), 0.0)
+        if chemical_system is not None:
+            return rounded_distance(self._own_distances(chemical_system, without_own=False), 0.0)
+        if self._own is None:
+            self._own = rounded_distance(self._own_distances(None, without_own=False), 0.0)
+        return self._own.copy()
 
     def metastable_ids(self, window: float) -> tuple[EntryId, ...]:
         """Ids of the entries that lie at most `window` eV/atom above the hull, in the order of `ids`."""
@@ -324,7 +331,9 @@ class Hull:
     def _formulas(self, ids: Iterable[EntryId]) -> list[str]:
         """Reduced formulas of own entries, or of elements that are not listed."""
         return [
-            self._entries.formula(name) if name in self._entries else formula(fraction_table([str(name)]), 0)
+            self._entries.formula(name)
+            if name in self._entries
+            else formula(fraction_table([str(name).removesuffix(UNLISTED)]), 0)
             for name in ids
         ]
 

@@ -172,6 +172,10 @@ class _Table:
         self._positions.extend(positions[rows[order]])
         self._composition.extend(place[composition] - starts[group])
 
+    def entries(self, numbers: Rows) -> Rows:
+        """Rows of `composition` of all entries of some systems, one system behind another."""
+        return ranges(self.entry_starts[numbers], self.entry_counts[numbers])
+
     def find(self, members: Rows) -> Rows:
         """Numbers of the systems with these elements, shape (m, s); -1 for those without entries, shape (m,)."""
         keys = _keys(members)

@@ -140,7 +140,7 @@ class OpenHull:
         energies
             eV per atom of all elements, on the scale of the closed hull, shape (n,).
         """
-        table = self._withrest_of(compositions)
+        table = self._with_rest_of(compositions)
         values = np.atleast_1d(np.asarray(energies, dtype=float))
         if values.shape != (len(table),) or not np.isfinite(values).all():
             raise UserError(f"{len(table)} compositions need as many finite energies, in eV/atom")
@@ -152,7 +152,7 @@ class OpenHull:
 
     def e_above_hull(self, compositions: Compositions, energies: ArrayLike) -> Floats:
         """Distance to the hull in eV per atom of the other elements, shape (n,), parameters as in `grand_potential`."""
-        table = self._withrest_of(compositions)
+        table = self._with_rest_of(compositions)
         others = [column for column, element in enumerate(table.elements) if element not in self.chemical_potentials]
         rest = table.fractions[:, others]
         amounts = (rest / rest.sum(axis=1, keepdims=True), [table.elements[column] for column in others])
@@ -209,7 +209,7 @@ class OpenHull:
     def _row_of(self) -> dict[EntryId, int]:
         return {name: row for row, name in enumerate(self.ids)}
 
-    def _withrest_of(self, compositions: Compositions) -> FractionTable:
+    def _with_rest_of(self, compositions: Compositions) -> FractionTable:
         """Parse compositions, each of which must hold something besides open elements."""
         table = fraction_table(compositions)
         empty = np.flatnonzero(rest_of(table.fractions, table.elements, self.chemical_potentials) < SMALLEST_REST)
@@ -271,8 +271,8 @@ def open_hull(
     chemical_potentials
         Of each open element in eV/atom, on the scale of the hull's energies, as pymatgen takes them.
     relative
-        Chemical potentials are counted from the energy of the element itself: 0 is the pure element, and the more
-        negative, the less there is of it. On a hull of formation energies they always are.
+        Chemical potentials are counted from the element's lowest phase on this hull: 0 is the pure element, and the
+        more negative, the less there is of it.
     chemical_system
         Take only the entries of this system, such as "Li-Fe-P-O".
 

@@ -14,6 +14,7 @@ from matscout.workflows.stability.blocks import NOT_STATED, SAME_ENERGY
 from matscout.workflows.stability.checks import EnergyWarning
 from matscout.workflows.stability.compositions import system_of
 from matscout.workflows.stability.hull import Hull
+from matscout.workflows.stability.systems import UNLISTED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,7 +41,7 @@ def with_elements(hull: Hull, chemical_system: str | Sequence[str] | None) -> En
     names: list[EntryId] = []
     for column in unlisted:
         name = columns.elements[column]
-        names.append(name if name not in columns.ids else f"{name} at 0")
+        names.append(name if name not in columns.ids else f"{name}{UNLISTED}")
     return replace(
         columns,
         ids=(*columns.ids, *names),
@@ -79,8 +80,10 @@ def absolute_potentials(
     bad = [f"{element} ({potential:g})" for element, potential in symbols.items() if not math.isfinite(potential)]
     if bad:
         raise UserError(f"chemical potentials that are not finite: {', '.join(bad)}; give them in eV/atom")
-    counted_from = hull.reference_energies if relative and not hull.formation_energies else {}
-    return {element: potential + counted_from.get(element, 0.0) for element, potential in symbols.items()}
+    counted_from = np.zeros(len(symbols))
+    if relative:
+        counted_from = hull.hull_energy((np.eye(len(symbols)), list(symbols)))
+    return dict(zip(symbols, (np.array(list(symbols.values())) + counted_from).tolist(), strict=True))
 
 
 def warn_of_precipitation(potentials: Mapping[str, float], lowest: Mapping[str, float], *, stacklevel: int) -> None:

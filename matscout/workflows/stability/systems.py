@@ -19,17 +19,21 @@ from numpy.typing import NDArray
 from matscout.workflows.stability.blocks import SAME_ENERGY
 from matscout.workflows.stability.compositions import grid_keys
 from matscout.workflows.stability.facets import MOST_ELEMENTS, LowerHull, lower_hull
-from matscout.workflows.stability.lowest import Lowest, numbers_of, ranges
+from matscout.workflows.stability.lowest import Lowest, numbers_of
 from matscout.workflows.stability.programs import SMALLEST_SHARE, Phases, solve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from matscout.workflows.stability.blocks import Block, Blocks, EntryId
+    from matscout.workflows.stability.blocks import Block, Blocks
     from matscout.workflows.stability.compositions import FractionTable, System
+    from matscout.workflows.stability.naming import EntryId
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
+
+UNLISTED = " at 0"
+"""What an element that is not listed has behind its symbol, where that alone is the id of an entry."""
 
 _MANY = 16  # compositions asked for in one system from which its facets are worth finding
 
@@ -131,7 +135,7 @@ class Systems:
             elif not without_own:
                 answers[i] = np.full(len(block.energies), self.corner(block.system[0]))
         for size, places in by_size.items():
-            heights = self._own_heights([blocks[i].system for i in places], size, without_own=without_own)
+            heights = self._own_heights([blocks[i] for i in places], size, without_own=without_own)
             for i, values in zip(places, heights, strict=True):
                 answers[i] = values
         return answers
@@ -165,14 +169,22 @@ class Systems:
         numbers = list(phases)
         return self._names(competitors.system, numbers, competitors.positions[numbers].tolist())
 
+    def ids_at(self, positions: Iterable[int]) -> list[EntryId]:
+        """Ids of entries by their position in the hull."""
+        return [self._entries.ids[position] for position in positions]
+
     def element_id(self, element: str) -> EntryId:
-        """Id of the lowest entry of an element, or its symbol where the unlisted element is lower."""
+        """Id of the lowest entry of an element, or its symbol where the unlisted element is lower.
+
+        Where an entry has that symbol for its id, the unlisted element is "Na at 0".
+        """
+        unlisted = element if element not in self._entries else f"{element}{UNLISTED}"
         block = self._entries.by_system.get((element,))
         if block is None:
-            return element
-        ids = [self._entries.ids[position] for position in block.positions.tolist()]
+            return unlisted
+        ids = self.ids_at(block.positions.tolist())
         energy, _, lowest = min(zip(block.energies.tolist(), map(str, ids), ids, strict=True), key=lambda one: one[:2])
-        return element if self._formation_energies and energy > SAME_ENERGY else lowest
+        return unlisted if self._formation_energies and energy > SAME_ENERGY else lowest
 
     def _names(self, system: System, phases: Sequence[int], positions: Sequence[int]) -> list[EntryId]:
         return [
@@ -192,32 +204,30 @@ class Systems:
             return None
         return self._entries.ids[int(table.positions[same[0]])]
 
-    def _own_heights(self, systems: Sequence[System], size: int, *, without_own: bool) -> list[Floats]:
-        """Heights at the entries of systems of one size."""
+    def _own_heights(self, blocks: Sequence[Block], size: int, *, without_own: bool) -> list[Floats]:
+        """Heights at the entries of blocks of systems of one size.
+
+        Each at its own fractions: two that count as one composition may differ by the step of the grid.
+        """
         table = self._lowest.table(size)
-        numbers = np.array([table.number_of[system] for system in systems])
-        counts = table.counts[numbers]
-        starts = np.cumsum(counts) - counts
-        rows = ranges(table.starts[numbers], counts)
-        fractions = table.fractions[rows]
-        heights = np.full(len(rows), np.nan)
+        numbers = np.array([table.number_of[block.system] for block in blocks])
+        counts = table.entry_counts[numbers]
+        ends = np.cumsum(counts)
+        fractions = np.concatenate([block.fractions for block in blocks])
+        heights = np.full(len(fractions), np.nan)
         for i in [] if without_own else np.flatnonzero(counts >= _MANY).tolist():
-            part = slice(starts[i], starts[i] + counts[i])
-            lower = self._heights_from_facets(systems[i], fractions[part])
-            heights[part] = np.nan if lower is None else lower
-        of_entries = np.repeat(np.arange(len(systems)), counts)
+            rows = slice(ends[i] - counts[i], ends[i])
+            lower = self._heights_from_facets(blocks[i].system, fractions[rows])
+            heights[rows] = np.nan if lower is None else lower
         left = np.isnan(heights)
-        asked = np.bincount(of_entries[left], minlength=len(systems))
-        from_end = ranges(np.zeros_like(counts), counts)
-        from_end = np.maximum(table.below[numbers][of_entries] - from_end, 0) if without_own else np.zeros_like(rows)
+        of_block = np.repeat(np.arange(len(blocks)), counts)
+        asked = np.bincount(of_block[left], minlength=len(blocks))
         some = asked > 0
-        heights[left] = self._heights_from_programs(
-            table.members[numbers[some]], asked[some], fractions[left], from_end[left]
-        )
-        sizes = table.entry_counts[numbers]
-        entries = ranges(table.entry_starts[numbers], sizes)
-        of_each = heights[np.repeat(starts, sizes) + table.composition[entries]]
-        return np.split(of_each, np.cumsum(sizes)[:-1])
+        own = None
+        if without_own:
+            own = np.maximum(table.below[numbers][of_block] - table.composition[table.entries(numbers)], 0)[left]
+        heights[left] = self._heights_from_programs(table.members[numbers[some]], asked[some], fractions[left], own)
+        return np.split(heights, ends[:-1])
 
     def _heights_from_facets(self, system: System, fractions: Floats) -> Floats | None:
         """Heights at compositions of one system, where its facets are worth it and there are any."""

@@ -28,7 +28,7 @@ from matscout.workflows.stability.naming import names_from_formulas, some
 from matscout.workflows.stability.schemes import get_scheme, protocols_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from pymatgen.core.structure import Structure
@@ -62,7 +62,7 @@ def hull_at(
     50 meV/atom; the tables go on to 2000 K. An entry with the formula of a common gas (H2O, CO2, HF and others),
     whether molecule or crystal, takes the experimental free energy of the gas instead. Elements are where the scale
     starts, each in its stable phase at the temperature and 1 bar, so they stand at 0; the scheme knows no difference
-    between the entries of an element, and only the lowest is kept.
+    between the entries of an element, or of a gas, and only the lowest at 0 K is kept.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class _Cold:
     gases
         Experimental gas that has the composition of an entry, by its formula in the table of gases, or None, (n,).
     kept
-        Rows of all entries but the higher ones of an element.
+        Rows of all entries but the higher ones of an element or of a gas.
     """
 
     ids: tuple[EntryId, ...]
@@ -223,11 +223,7 @@ class _Cold:
         columns = hull.columns()
         amounts = (columns.amounts, columns.elements)
         table = fraction_table(amounts, columns.ids)
-        pure = table.fractions.max(axis=1) == 1.0
-        by_energy = np.lexsort((np.array([str(name) for name in columns.ids]), columns.energies))
-        lowest: dict[int, int] = {}
-        for row in by_energy[pure[by_energy]].tolist():
-            lowest.setdefault(int(table.fractions[row].argmax()), row)
+        gases = _gases(table)
         return cls(
             columns.ids,
             columns.protocols,
@@ -235,8 +231,8 @@ class _Cold:
             tuple(structure_of[name] for name in columns.ids),
             table,
             hull.formation_energy(amounts, columns.energies),
-            _gases(table),
-            tuple(row for row in range(len(table)) if not pure[row] or row in lowest.values()),
+            gases,
+            _kept(table, columns.energies, columns.ids, gases),
         )
 
     @cached_property
@@ -338,6 +334,18 @@ def _gases(table: FractionTable) -> tuple[str | None, ...]:
         for row, key in zip(rows.tolist(), grid_keys(fractions), strict=True):
             found[row] = of_key.get((system, key.tobytes()))
     return tuple(found)
+
+
+def _kept(
+    table: FractionTable, energies: Floats, ids: Sequence[EntryId], gases: Sequence[str | None]
+) -> tuple[int, ...]:
+    """Rows of all entries but the higher ones of an element or of a gas, which have no free energy of their own."""
+    pure = table.fractions.max(axis=1, initial=0.0) == 1.0
+    lowest: dict[object, int] = {}
+    for row in np.lexsort((np.array([str(name) for name in ids]), energies)).tolist():
+        one_of_its_kind = int(table.fractions[row].argmax()) if pure[row] else gases[row]
+        lowest.setdefault(f"row {row}" if one_of_its_kind is None else one_of_its_kind, row)
+    return tuple(sorted(lowest.values()))
 
 
 def _reduced_masses(system: System, fractions: Floats) -> Floats:

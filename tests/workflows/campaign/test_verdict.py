@@ -7,8 +7,9 @@ from pymatgen.core import Composition
 from matscout.db.documents import CalculationResult, CandidatePrediction, Geometry, Selection
 from matscout.workflows.campaign.reference_plan import plan_references
 from matscout.workflows.campaign.references import build_references
-from matscout.workflows.campaign.stages import enumerate_space, look_ahead, requests_of, select
+from matscout.workflows.campaign.stages import enumerate_space, look_ahead, present_hull, requests_of, select
 from matscout.workflows.campaign.verdict import decide, is_found, label, summarise
+from matscout.workflows.stability.schemes import get_scheme
 
 
 def result_of(request, energy, outcome="finished", geometry=None):
@@ -72,6 +73,10 @@ def test_distances_are_to_the_hull_of_references_and_candidates(tiny, space, ref
     assert labels["NaZnCl3"].e_above_hull == pytest.approx(0.4)
     assert labels["NaZnCl3"].decomposition == pytest.approx({"NaCl": 0.4, "ZnCl2": 0.6})
     assert labels["CsMgF3"].competitors == {"1": 7, "2": 2, "3": 0}  # itself is not among them
+    hull = present_hull(space, references, results)
+    for found in labels.values():
+        assert (found.hull_version, found.hull_protocols) == (hull.version, list(hull.protocols))
+        assert (found.correction, found.correction_version) == (hull.scheme, get_scheme(hull.scheme).version)
 
 
 def test_the_nearest_come_first(tiny, space, references, results):

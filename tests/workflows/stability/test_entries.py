@@ -62,14 +62,36 @@ def test_reads_the_real_entries_as_pymatgen_does(data, iron_phosphates):
 
 
 def test_reads_a_mapping_of_names_to_entries(data):
-    assert len(read_entries(data / "entries" / "calc_compounds_norm.json.gz")) == 279
+    assert len(read_entries(data / "entries" / "calc_compounds_norm.json.gz")) == 274  # and five twice
 
 
 def test_every_entry_gets_an_id_of_its_own(tmp_path):
     entries = [ComputedEntry("NaCl", energy, entry_id=name) for energy, name in
-               [(-6, "mp-1"), (-5, "mp-1"), (-4, None), (-4.5, None), (-3, "mp-1#2"), (-2, 7)]]  # fmt: skip
+               [(-6, "mp-1"), (-6, "mp-1"), (-4, None), (-4.5, None), (-3, "mp-1#2"), (-2, 7)]]  # fmt: skip
     read = read_entries(write(tmp_path / "e.json", as_json(entries)))
-    assert [entry.entry_id for entry in read] == ["mp-1", "mp-1#3", "NaCl#2", "NaCl", "mp-1#2", "7"]
+    assert [entry.entry_id for entry in read] == ["mp-1", "NaCl#2", "NaCl", "mp-1#2", "7"]
+
+
+def test_an_id_that_stands_for_two_entries_is_refused(tmp_path):
+    energies = [ComputedEntry("NaCl", -6, entry_id="mp-1"), ComputedEntry("NaCl", -5, entry_id="mp-1")]
+    with pytest.raises(UserError, match=r"e.json: one id .* mp-1 \(-3 and -2.5 eV/atom\); give each"):
+        read_entries(write(tmp_path / "e.json", as_json(energies)))
+    compositions = [ComputedEntry("NaCl", -6, entry_id="mp-1"), ComputedEntry("Na", -6, entry_id="mp-1")]
+    with pytest.raises(UserError, match=r"mp-1 \(Na1 Cl1 and Na1\)"):
+        read_entries(write(tmp_path / "e.json", as_json(compositions)))
+
+
+def test_rows_of_a_table_may_share_a_formula_but_no_other_name(tmp_path):
+    rows = "Name,Li,O,Energy\nLi2O,4,2,-28\nLi2O,8,4,-55\nmp-3,0,2,-9\n"
+    assert [e.entry_id for e in read_entries(write(tmp_path / "e.csv", rows))] == ["Li2O", "Li2O#2", "mp-3"]
+    with pytest.raises(UserError, match=r"mp-3 \(-4.5 and -4.9 eV/atom\)"):
+        read_entries(write(tmp_path / "e.csv", rows + "mp-3,0,1,-4.9\n"))
+
+
+def test_what_is_no_composition_is_named_with_file_and_id(tmp_path):
+    text = '[{"composition": {"Na": 2}, "energy": -1}, {"composition": {}, "energy": -1, "entry_id": "mp-7"}]'
+    with pytest.raises(UserError, match=r"the composition of entry 1 \(mp-7\) of .*e.json is empty"):
+        read_entries(write(tmp_path / "e.json", text))
 
 
 def test_bare_compositions_and_energies_are_entries(tmp_path):
@@ -138,6 +160,11 @@ def test_reads_the_table_that_pymatgen_writes(tmp_path):
         ("Name,Na,Q,Energy\n", "has the columns Name, Na, Q, Energy; expected"),
         ("Name,Na,Cl\nNaCl,1,1\n", "has the columns Name, Na, Cl; expected"),
         ("Name,Na,Cl,Energy\n", "holds no entries below its first line"),
+        ("Na,Cl,Energy\n1,1,-7\n", "has no column of names but Na as the first; expected"),
+        ("Name,Na,Energy per atom\n", "'Energy per atom' as its energies; expected .* eV per cell"),
+        ("Name,Na,formation_energy (eV)\n", "as its energies"),
+        ("Name,Na,Energy (Ry)\n", "as its energies"),
+        ("Name,Na,Energy (kJ/mol)\n", "as its energies"),
         ("Name,Na,Cl,Energy\nNaCl,1,1\n", "line 2 has 3 columns; expected 4"),
         ("Name,Na,Cl,Energy\nNa,1,0,-1\nNaCl,1,one,-7\n", r"line 3 \(NaCl\) cannot be read: .*'one'"),
         ("Name,Na,Cl,Energy\nNaCl,1,1,nan\n", r"line 2 \(NaCl\) has no energy: nan"),
