@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import PhaseDiagram
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 from pymatgen.entries.computed_entries import ComputedEntry
 
 from matscout.errors import UserError
-from matscout.workflows.stability import Hull, restrict
+from matscout.workflows.stability import EnergyWarning, Hull, restrict
 from matscout.workflows.stability.compositions import grid_keys
 
 SYMBOLS = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr")
@@ -122,6 +122,15 @@ def test_an_unlisted_element_goes_by_its_symbol():
     assert hull.decompose("K3Rb") == pytest.approx({"K": 0.75, "Rb": 0.25})
 
 
+def test_a_phase_may_have_the_symbol_of_an_unlisted_element_for_its_id():
+    hull = Hull(["NaCl"], [-2.0], ["Na"], formation_energies=True)
+    assert hull.decompose("Na3Cl") == pytest.approx({"Na": 0.5, "Na at 0": 0.5})
+    assert str(hull.reaction("Na3Cl")) == "Na3Cl -> NaCl + 2 Na"
+    higher = Hull(["Na", "NaCl"], [0.1, -2.0], formation_energies=True)
+    assert higher.decompose("Na3Cl") == pytest.approx({"NaCl": 0.5, "Na at 0": 0.5})
+    assert {phase for facet in higher.facets("Na-Cl") for phase in facet.phases} == {"Cl", "Na at 0", "NaCl"}
+
+
 def test_a_listed_element_stands_in_for_the_unlisted_one_unless_it_is_higher():
     hull = Hull(["Na", "K", "K"], [0.0, 0.1, 0.2], ["bcc", "fcc", "hcp"], formation_energies=True)
     assert hull.decompose("NaK") == pytest.approx({"K": 0.5, "bcc": 0.5})
@@ -218,6 +227,27 @@ def test_facets_agree_with_pymatgen(iron_phosphates):
     assert {frozenset(facet.phases) for facet in facets} == expected
 
 
+def test_polymorphs_at_one_energy_and_phases_on_the_elements_plane_are_in_facets_and_have_windows():
+    hull = Hull(["NaCl", "NaCl"], [-2.0, -2.0 + 5e-10], ["a", "b"], formation_energies=True)
+    assert hull.stable_ids == ("a", "b")
+    assert [facet.phases for facet in hull.facets("Na-Cl")] == [("Cl", "a", "b"), ("Na", "a", "b")]
+    for name in ("a", "b"):
+        window = hull.chemical_potential_window(name)
+        assert window == {"Cl": pytest.approx((-4, 0), abs=1e-8), "Na": pytest.approx((-4, 0), abs=1e-8)}
+    flat = Hull(["KBr"], [0.0], ["kbr"], formation_energies=True)
+    assert [facet.phases for facet in flat.facets("K-Br")] == [("Br", "K", "kbr")]
+    assert flat.chemical_potential_window("kbr") == {"Br": (0.0, 0.0), "K": (0.0, 0.0)}
+    tie = Hull(["Na3Cl", "NaCl3", "Na5Cl3"], [-1.1, -0.7, -1.0 + 6e-10], list("abc"), formation_energies=True)
+    low, high = tie.chemical_potential_window("c")["Na"]
+    assert (low, high) == pytest.approx((-1.3, -1.3), abs=1e-8)
+
+
+def test_every_stable_entry_is_in_a_facet(iron_phosphates):
+    hull = Hull.from_entries(iron_phosphates)
+    facets = hull.facets("Fe-Li-O-P")
+    assert {phase for facet in facets for phase in facet.phases} == set(hull.stable_ids)
+
+
 def test_columns_restrict_to_a_chemical_system_in_order(salt):
     salt.add(["K", "KCl"], [-1.0, -3.3], ["k", "kcl"], sources="s")
     assert salt.columns("Na-Cl").ids == ("na", "cl", "b1", "b2", "x")
@@ -242,7 +272,7 @@ def test_completeness_counts_competitors_in_each_system_by_size_and_source(salt)
     assert complete.by_system == {("Cl",): 1, ("Na",): 1, ("Cl", "Na"): 4}
     assert (complete.by_size, complete.has_gaps) == ({1: 2, 2: 4}, False)
     assert complete.by_source == {"campaign salts": 1, "not stated": 5}
-    assert str(complete) == "2 elements and 4 binaries"
+    assert str(complete) == "2 elements and 3 binaries"  # of one composition, the lowest alone competes
     assert salt.completeness("Na-Cl", without=["y"]).by_source == {"not stated": 5}
 
 
@@ -265,6 +295,29 @@ def test_entries_without_ids_go_by_their_formulas_in_any_order():
         assert set(hull.ids) == ids
         assert set(hull.stable_ids) == {"Na", "Cl2", "NaCl"}
         assert hull.version == Hull.from_entries(entries).version
+
+
+def test_made_up_ids_say_nothing_about_an_entry():
+    fresh = Hull(["NaCl", "NaCl"], [-3.6, -3.7], formation_energies=True)
+    grown = Hull(["NaCl"], [-3.7], formation_energies=True)
+    grown.add(["NaCl"], [-3.6])
+    backwards = Hull(["NaCl"], [-3.6], formation_energies=True)
+    backwards.add(["NaCl"], [-3.7])
+    assert fresh.version == grown.version == backwards.version
+    assert fresh.version != Hull(["NaCl", "NaCl"], [-3.6, -3.7], ["a", "b"], formation_energies=True).version
+
+
+def test_some_entries_may_have_ids_and_ids_may_be_of_numpy():
+    hull = Hull(["NaCl", "KCl", "NaCl"], [-2, -1, -1], [None, np.str_("a"), None], formation_energies=True)
+    assert hull.ids == ("NaCl", "a", "NaCl#2")
+    assert type(hull.ids[1]) is str
+
+
+def test_the_size_of_a_cell_decides_nothing_however_small():
+    tiny = Hull([{"Na": 1e-9, "Cl": 1e-9}, {Element("Na"): 3e-9, "Cl-": 1e-9}], [-2, -1], formation_energies=True)
+    assert tiny.ids == ("NaCl", "Na3Cl")
+    with pytest.raises(UserError, match="composition 0 has an amount that is negative or not a number"):
+        Hull([{"Na": np.nan}], [-2], formation_energies=True)
 
 
 # ---- invariants
@@ -502,10 +555,26 @@ def test_lengths_that_differ_are_refused():
 
 
 def test_energies_per_cell_draw_a_warning():
-    from matscout.workflows.stability import EnergyWarning
-
     with pytest.warns(EnergyWarning, match=r"NaCl \(-27.2 eV/atom, 8 atoms\).*per cell"):
         Hull(["Na", "Cl2", "Na4Cl4"], [-1.3, -1.8, -28.8])
+
+
+@pytest.mark.parametrize(
+    ("formula", "strong", "possible"),
+    [("NaCl", -4.2, -3.4), ("ThF4", -6.1, -4.5), ("PtHf", -2.6, -1.4), ("La2O3", -6.1, -4.0)],
+)
+def test_formation_energies_are_too_strong_for_their_elements(formula, strong, possible):
+    with pytest.warns(EnergyWarning, match="were these per cell"):
+        Hull([formula], [strong], formation_energies=True)
+    Hull([formula], [possible], formation_energies=True)  # a warning is an error here
+
+
+def test_most_compounds_far_above_their_elements_draw_a_warning(iron_phosphates):
+    amounts = [entry.composition for entry in iron_phosphates]
+    energies = [entry.energy_per_atom for entry in iron_phosphates]
+    per_atom = [energy if c.is_element else energy / c.num_atoms for c, energy in zip(amounts, energies, strict=True)]
+    with pytest.warns(EnergyWarning, match="most compounds lie over 1 eV/atom above their elements: .*per atom where"):
+        Hull(amounts, per_atom, formation_energies=False)
 
 
 def test_protocols_that_no_scheme_joins_are_named_with_entries():

@@ -350,3 +350,15 @@ def test_entries_with_other_elements_are_nothing_to_a_chemical_system(system):
         assert system.hull().e_above_hull(asked, energies) == pytest.approx(
             kept.e_above_hull(asked, energies), abs=1e-9
         )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_own_distances_are_those_of_the_same_question_for_tiny_fractions_too(seed):
+    """Two entries may count as one composition while their fractions differ: each has the distance of its own."""
+    rng = np.random.default_rng(seed)
+    amounts = rng.integers(1, 4, (12, 3)) * np.array([1.0, 1.0, 10.0 ** -rng.integers(5, 7)])
+    amounts = np.vstack([amounts, amounts * (1 + 1e-9 * rng.standard_normal(amounts.shape))])
+    energies = rng.normal(-0.5, 0.2, len(amounts))
+    hull = Hull((amounts, ("Li", "Na", "K")), energies, list(range(24)), formation_energies=True)
+    asked = hull.e_above_hull((amounts, ("Li", "Na", "K")), energies)
+    assert hull.own_e_above_hull() == pytest.approx(asked, abs=1e-9)

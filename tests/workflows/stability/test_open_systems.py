@@ -304,3 +304,13 @@ def test_what_the_reservoirs_decide_on_has_no_distance(rust):
         opened.e_above_hull(["FeO", "Fe3O4"], [-8.2])
     with pytest.raises(UserError, match="no entry 'gas' in the system open to O"):
         opened.reaction("gas")
+
+
+def test_relative_potentials_are_those_of_windows_and_facets():
+    hull = Hull(["O2", "Li2O", "Li2O2"], [-0.1, -2.0, -1.7], formation_energies=True)
+    opened = open_hull(hull, {"O": 0.0}, relative=True)  # 0 is the element itself, which lies at -0.1
+    assert opened.chemical_potentials == {"O": pytest.approx(-0.1)}
+    low, high = hull.chemical_potential_window("Li2O")["O"]
+    inside, outside = ((low + high) / 2, high + 0.01)
+    assert open_hull(hull, {"O": inside}, relative=True).stable_ids == ("Li2O",)
+    assert "Li2O" not in open_hull(hull, {"O": outside}, relative=True).stable_ids
