@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core import Composition, Element
-from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.core.entries import ComputedStructureEntry
 
 from matscout.db.documents import CalculationRequest, Geometry
 from matscout.errors import UserError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pymatgen.core import Structure
-    from pymatgen.entries.computed_entries import ComputedEntry
+    from pymatgen.core.entries import ComputedEntry
 
     from matscout.db.candidates import CandidateTable
     from matscout.workflows.campaign.spec import CampaignSpec, ComputedReferences, FileReferences

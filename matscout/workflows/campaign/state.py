@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.core.entries import ComputedStructureEntry
 
 from matscout.workflows.campaign.reference_plan import entry_name, plan_references
 from matscout.workflows.campaign.references import build_references
@@ -14,7 +14,7 @@ from matscout.workflows.campaign.stages import look_ahead, present_hull, read_re
 from matscout.workflows.launch.controller import stored_results
 
 if TYPE_CHECKING:
-    from pymatgen.entries.computed_entries import ComputedEntry
+    from pymatgen.core.entries import ComputedEntry
 
     from matscout.db.documents import CalculationResult
     from matscout.db.store import Store

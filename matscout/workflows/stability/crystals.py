@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
+from pymatgen.core.entries import ComputedStructureEntry
 from pymatgen.core.structure import Structure
-from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from matscout.db._matching import MATCHER_ERRORS, fits
 from matscout.db._symmetry import spglib_call
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pymatgen.core.composition import Composition
-    from pymatgen.entries.computed_entries import ComputedEntry
+    from pymatgen.core.entries import ComputedEntry
 
 _log = logging.getLogger(__name__)
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from monty.json import MontyDecoder
 from pymatgen.core.composition import Composition
-from pymatgen.core.periodic_table import Element
-from pymatgen.core.structure import Structure
-from pymatgen.entries.computed_entries import (
+from pymatgen.core.entries import (
     CompositionEnergyAdjustment,
     ComputedEntry,
     ComputedStructureEntry,
@@ -23,6 +21,8 @@ from pymatgen.entries.computed_entries import (
     ManualEnergyAdjustment,
     TemperatureEnergyAdjustment,
 )
+from pymatgen.core.periodic_table import Element
+from pymatgen.core.structure import Structure
 
 from matscout.errors import UserError
 from matscout.workflows.stability.blocks import SAME_ENERGY

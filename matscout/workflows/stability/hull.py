@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
     from pymatgen.core.composition import Composition
-    from pymatgen.entries.computed_entries import ComputedEntry
+    from pymatgen.core.entries import ComputedEntry
 
     from matscout.workflows.stability.answers import Completeness, EntryColumns, Facet, LabelChanges
     from matscout.workflows.stability.blocks import Origin

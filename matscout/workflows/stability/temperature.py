@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from pymatgen.core.entries import ComputedEntry
     from pymatgen.core.structure import Structure
-    from pymatgen.entries.computed_entries import ComputedEntry, GibbsComputedStructureEntry
+    from pymatgen.entries.computed_entries import GibbsComputedStructureEntry
 
     from matscout.workflows.stability.compositions import FractionTable, System
     from matscout.workflows.stability.naming import EntryId

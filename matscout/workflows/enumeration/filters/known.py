@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pymatgen.core.composition import Composition
+    from pymatgen.core.entries import ComputedEntry
     from pymatgen.core.structure import Structure
-    from pymatgen.entries.computed_entries import ComputedEntry
 
     from matscout.db.candidates import CandidateTable
     from matscout.workflows.stability.crystals import KnownCrystals
@@ -159,7 +159,7 @@ class _Index:
 
     @cached_property
     def _matcher(self) -> KnownCrystals:
-        from pymatgen.entries.computed_entries import ComputedStructureEntry
+        from pymatgen.core.entries import ComputedStructureEntry
 
         from matscout.workflows.stability.crystals import KnownCrystals
 

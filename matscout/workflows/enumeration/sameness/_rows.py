@@ -121,8 +121,8 @@ def rows_of_equal(values: NDArray[np.object_]) -> list[list[int]]:
 
 def _source(item: Any, place: int) -> tuple[str, Any]:
     """Name and crystal, or table, of an item."""
+    from pymatgen.core.entries import ComputedStructureEntry
     from pymatgen.core.structure import IStructure
-    from pymatgen.entries.computed_entries import ComputedStructureEntry
 
     if isinstance(item, CandidateTable | IStructure):
         return "", item

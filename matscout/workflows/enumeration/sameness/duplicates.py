@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core.entries import ComputedStructureEntry
     from pymatgen.core.structure import Structure
-    from pymatgen.entries.computed_entries import ComputedStructureEntry
 
     Item = Structure | ComputedStructureEntry | CandidateTable | tuple[str, Structure | ComputedStructureEntry]
 
