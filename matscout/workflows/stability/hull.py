@@ -59,6 +59,8 @@ class Hull:
     scheme
         Name of the correction scheme that lets energies of several protocols stand on this hull. The energies are taken
         as they are: `from_entries` corrects.
+    temperature
+        Of free energies, in K; None where the energies are those of 0 K. Said of what is shown, never applied.
 
     Raises
     ------
@@ -95,9 +97,11 @@ class Hull:
         protocols: str | Sequence[str] | None = None,
         sources: str | Sequence[str] | None = None,
         scheme: str = "none",
+        temperature: float | None = None,
     ) -> None:
         self.formation_energies = formation_energies
         self.scheme = scheme
+        self.temperature = temperature
         self._entries = Blocks()
         self._systems = Systems(self._entries, formation_energies=formation_energies)
         self._version: str | None = None
@@ -155,7 +159,9 @@ class Hull:
     def version(self) -> str:
         """Content hash (16 hex) of given ids, compositions, energies and convention, whatever the entries' order."""
         if self._version is None:
-            self._version = self._entries.content_hash("formation" if self.formation_energies else "absolute")
+            convention = "formation" if self.formation_energies else "absolute"
+            at = "" if self.temperature is None else f" at {self.temperature:g} K"
+            self._version = self._entries.content_hash(convention + at)
         return self._version
 
     def add(

@@ -301,7 +301,8 @@ def open_hull(
     lowest = references(columns)
     warn_of_precipitation(absolute, lowest, stacklevel=2)
     kept, closed = open_columns(columns, absolute)
-    return OpenHull(hull_of(closed, hull.scheme), absolute, {element: lowest[element] for element in absolute}, kept)
+    opened = hull_of(closed, hull.scheme, hull.temperature)
+    return OpenHull(opened, absolute, {element: lowest[element] for element in absolute}, kept)
 
 
 def _reservoir_unit(element: str) -> tuple[str, float]:

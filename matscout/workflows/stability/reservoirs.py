@@ -135,7 +135,7 @@ def take(columns: EntryColumns, which: NDArray[np.bool_]) -> EntryColumns:
     )
 
 
-def hull_of(columns: EntryColumns, scheme: str) -> Hull:
+def hull_of(columns: EntryColumns, scheme: str, temperature: float | None = None) -> Hull:
     """Build the hull of columns, whose energies may be grand potentials of any size."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnergyWarning)
@@ -146,4 +146,5 @@ def hull_of(columns: EntryColumns, scheme: str) -> Hull:
             protocols=columns.protocols,
             sources=columns.sources,
             scheme=scheme,
+            temperature=temperature,
         )

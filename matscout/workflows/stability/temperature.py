@@ -103,6 +103,7 @@ def hull_at(
         protocols=[cold.protocols[row] for row in rows],
         sources=[cold.sources[row] for row in rows],
         scheme=scheme,
+        temperature=float(temperature),
     )
 
 

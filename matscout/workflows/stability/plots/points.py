@@ -13,6 +13,7 @@ from matscout.workflows.stability.blocks import SAME_ENERGY
 from matscout.workflows.stability.compositions import grid_keys, system_of
 from matscout.workflows.stability.open_systems import OpenHull
 from matscout.workflows.stability.plots import text
+from matscout.workflows.stability.systems import UNLISTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +50,8 @@ class Points:
         Of the energies: "eV/atom", or "eV/atom without O" on a hull open to O.
     total
         Number of entries of the chemical system, those outside the window included.
+    temperature
+        Of free energies, in K; None where the energies are those of 0 K.
     """
 
     elements: System
@@ -60,6 +63,7 @@ class Points:
     fates: tuple[str, ...]
     unit: str
     total: int
+    temperature: float | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,8 +81,10 @@ class Points:
     @property
     def energy_title(self) -> str:
         """Title of an axis of energies."""
-        name = "formation energy" if self.unit == _PER_ATOM else "grand potential of formation"
-        return f"{name} ({self.unit})"
+        name = "formation energy" if self.temperature is None else "free energy of formation"
+        name = name if self.unit == _PER_ATOM else "grand potential of formation"
+        at = "" if self.temperature is None else f" at {self.temperature:g} K"
+        return f"{name}{at} ({self.unit})"
 
     def name(self, row: int) -> str:
         """Write the formula for a label; entries that tie at one composition get one label."""
@@ -185,6 +191,7 @@ def points_of(hull: Hull | OpenHull, elements: System, window: float | None = No
             tuple(_fate(*each) for each in zip(frame["decomposition"], frame["reaction"], strict=True)),
             unit,
             len(columns.ids),
+            closed.temperature,
         )
     )
 
@@ -213,7 +220,7 @@ def _with_unlisted(points: Points) -> Points:
     zeros = np.zeros(len(unlisted))
     return replace(
         points,
-        ids=symbols + points.ids,
+        ids=tuple(s if s not in points.row_of else f"{s}{UNLISTED}" for s in symbols) + points.ids,
         formulas=symbols + points.formulas,
         fractions=np.concatenate([np.eye(len(points.elements))[unlisted], points.fractions]),
         formation_energies=np.concatenate([zeros, points.formation_energies]),

@@ -107,7 +107,8 @@ def facts_of(hull: Hull | OpenHull, elements: System) -> list[str]:
     corrections = "" if closed.scheme == "none" else f", corrections {text.escape(closed.scheme)}"
     potentials = hull.chemical_potentials if isinstance(hull, OpenHull) else {}
     opened = [f"open to {element} at {mu:.6g} eV/atom" for element, mu in potentials.items()]
-    return [*opened, f"hull {closed.version}", protocols + corrections]
+    warm = [] if closed.temperature is None else [f"free energies at {closed.temperature:g} K"]
+    return [*opened, *warm, f"hull {closed.version}", protocols + corrections]
 
 
 def counted(points: Points, hidden_by: float | None) -> list[str]:

@@ -147,6 +147,19 @@ def test_an_element_that_is_not_listed_is_drawn_at_zero(named):
     assert [(x, y) for x, y in zip(stable.x, stable.y, strict=True) if y == 0] == [(0, 0), (1, 0)]
 
 
+def test_a_plot_of_free_energies_says_so_and_at_which_temperature():
+    hull = Hull(["NaCl", "Na3Cl"], [-2.0, -1.2], formation_energies=True, temperature=900)
+    figure = plot_hull(hull, "Na-Cl")
+    assert "free energies at 900 K" in figure.layout.title.subtitle.text
+    assert figure.layout.yaxis.title.text == "free energy of formation at 900 K (eV/atom)"
+    hovers = [
+        text for trace in figure.data for text in np.atleast_1d(trace.hovertext if trace.hovertext is not None else [])
+    ]
+    assert any("free energy of formation at 900 K -2.0000 eV/atom" in text for text in hovers)
+    opened = plot_hull(open_hull(hull, {"Cl": -1.0}), "Na")
+    assert "free energies at 900 K" in opened.layout.title.subtitle.text
+
+
 def test_an_open_hull_says_what_it_is_open_to(oxides, named):
     figure = plot_hull(open_hull(oxides, {"O": -1.0}, relative=True), "Li-Fe")
     assert "open to O at -5.9 eV/atom" in figure.layout.title.subtitle.text
