@@ -65,10 +65,15 @@ class FractionTable:
     def _groups(self) -> list[tuple[System, NDArray[np.intp], NDArray[np.intp]]]:
         if not len(self):
             return []
-        present = np.packbits(self.fractions > 0, axis=1)
-        patterns, group = np.unique(present, axis=0, return_inverse=True)
-        rows_by_group = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
-        columns = [np.flatnonzero(row) for row in np.unpackbits(patterns, axis=1, count=len(self.elements))]
+        # Which elements a row holds, as a few whole numbers: sorting these takes a tenth of sorting rows of bytes.
+        bits = np.packbits(self.fractions > 0, axis=1)
+        words = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+        order = np.lexsort(words.T)
+        differs = (np.diff(words[order], axis=0) != 0).any(axis=1)
+        rows_by_group = np.split(order, np.flatnonzero(differs) + 1)
+        rows_by_group.sort(key=lambda rows: bytes(bits[rows[0]]))
+        first = bits[[rows[0] for rows in rows_by_group]]
+        columns = [np.flatnonzero(row) for row in np.unpackbits(first, axis=1, count=len(self.elements))]
         names = [tuple(self.elements[c] for c in some.tolist()) for some in columns]
         return list(zip(names, rows_by_group, columns, strict=True))
 
@@ -176,13 +181,16 @@ def _from_amounts(values: NDArray[np.float64], symbols: list[str], labels: Seque
             rows = np.flatnonzero(values[:, column])
             place = _place(int(rows[0]), labels) if len(rows) else "the table of amounts"
             raise UserError(f"{place} holds {symbol!r}, which is not an element")
-    bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
+    total = values.sum(axis=1, keepdims=True)  # NaN or infinite where an amount is
+    bad = ~np.isfinite(total[:, 0]) | (values.min(axis=1, initial=0.0) < 0)
     if bad.any():
         raise UserError(f"{_place(int(bad.argmax()), labels)} has an amount that is negative or not a number")
-    total = values.sum(axis=1, keepdims=True)
     if (total == 0).any():
         raise UserError(f"{_place(int((total == 0).argmax()), labels)} is empty")
-    values = np.where(values < _SMALLEST_FRACTION * total, 0.0, values)
-    total = values.sum(axis=1, keepdims=True)
+    small = (values > 0) & (values < _SMALLEST_FRACTION * total)
+    if small.any():
+        values = np.where(small, 0.0, values)
+        total = values.sum(axis=1, keepdims=True)
     order = sorted(range(len(symbols)), key=symbols.__getitem__)
-    return FractionTable((values / total)[:, order], tuple(symbols[i] for i in order), total[:, 0])
+    values = values if order == list(range(len(symbols))) else values[:, order]
+    return FractionTable(values / total, tuple(symbols[i] for i in order), total[:, 0])
