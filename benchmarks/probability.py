@@ -1,4 +1,4 @@
-"""P(stable, final): its speed beside a phase diagram for each sample, and its calibration on a synthetic truth.
+"""P(stable, final): its speed beside a phase diagram for each sample, its calibration on a synthetic truth, its errors.
 
     python benchmarks/probability.py [--million]
 
@@ -20,6 +20,8 @@ import numpy as np
 from pymatgen.analysis.phase_diagram import PhaseDiagram
 from pymatgen.core import Composition, Element
 from pymatgen.entries.computed_entries import ComputedEntry
+from scipy.integrate import quad
+from scipy.stats import norm
 
 from matscout.workflows.stability import Hull, probability_stable_final, probability_stable_now
 
@@ -32,6 +34,7 @@ ELEMENTS = [
 SAMPLES = 500
 PEER_SYSTEMS, PEER_SAMPLES = 5, 20
 THRESHOLDS = (0.0, 0.025)  # eV/atom
+CROWDS = (100, 400, 1_000)
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,44 @@ def loop(space: Space, rows: NDArray[np.intp], rng: np.random.Generator) -> NDAr
     return np.array(stable)
 
 
+def crowded(correlation: float) -> None:
+    """Time candidates that are all in one chemical system."""
+    hull = Hull(["NaCl", "Na2O", "NaClO4"], [-2.0, -1.4, -0.8], formation_energies=True)
+    seconds = []
+    for n in CROWDS:
+        rng = np.random.default_rng(0)
+        compositions = rng.integers(1, 9, (n, 3)).astype(float), ["Na", "Cl", "O"]
+        mean = hull.hull_energy(compositions) + rng.normal(0.05, 0.1, n)
+        start = process_time()
+        probability_stable_final(hull, compositions, mean, 0.1, correlation=correlation)
+        seconds.append(f"{n:,}: {process_time() - start:.1f} s")
+    print(f"candidates in one ternary system, 1000 samples, errors correlated by {correlation:g}: {', '.join(seconds)}")
+
+
+def rare(correlation: float) -> None:
+    """Compare two crystals that are seldom stable with an integral, seed by seed."""
+    mean, std, seeds = (0.35, 0.36), 0.1, range(100)
+    hull = Hull(["NaCl"], [-2.0], formation_energies=True)
+
+    def density(u: float) -> float:
+        own, other = mean[0] + std * u, mean[1] + correlation * std * u
+        return float(norm.pdf(u) * norm.sf(own, other, std * np.sqrt(1 - correlation**2)))
+
+    truth, _ = quad(density, -16, -mean[0] / std, limit=200)
+    means = np.array(mean) - 2.0
+    finals = [
+        probability_stable_final(hull, ["NaCl", "NaCl"], means, std, correlation=correlation, seed=seed)
+        for seed in seeds
+    ]
+    found, errors = (np.array([getattr(f, name)[0] for f in finals]) for name in ("probability", "standard_error"))
+    score = np.abs(found - truth) / errors
+    print(
+        f"  correlation {correlation:g}: P(now) {finals[0].now[0]:.3e}, P(final) {found.mean():.3e} "
+        f"({found.min():.3e} to {found.max():.3e}), integral {truth:.3e}, "
+        f"within 1, 2, 4 standard errors: {', '.join(f'{(score <= k).sum()}' for k in (1, 2, 4))} of {len(seeds)}"
+    )
+
+
 def calibration(space: Space, correlation: float = 0.0) -> None:
     """Draw a truth from the predictions, and compare what was expected with what is stable."""
     rng = np.random.default_rng(2)
@@ -156,6 +197,11 @@ def main() -> None:
     speed(space)
     calibration(space)
     calibration(space, correlation=0.5)
+    for correlation in (0.0, 0.5):
+        crowded(correlation)
+    print("two crystals of one composition, seldom stable, 1000 samples")
+    for correlation in (0.0, 0.5, 0.9, 0.99):
+        rare(correlation)
     if options.million:
         speed(make_space(9_000, 110, above=0.7, spread=0.25, std=0.08))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)

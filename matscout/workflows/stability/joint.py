@@ -1,8 +1,8 @@
 """Undecided candidates of many chemical systems judged together, sample by sample.
 
 Energies are counted from the known hull, so a candidate below 0 in a sample takes part in that sample's hull, in its
-own chemical system and in every larger one. Only where another candidate lies below 0 is there a new hull to find; its
-height at a candidate's composition is a small linear program over the known stable phases and the candidates below.
+own chemical system and in every larger one. Only where another candidate lies below 0 is there a new hull to find, by
+`sampled_hulls`.
 """
 
 from __future__ import annotations
@@ -13,53 +13,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matscout.workflows.stability.blocks import SAME_ENERGY
-from matscout.workflows.stability.probability import probability_stable_now
-from matscout.workflows.stability.programs import Phases, PhaseSets, solve
+from matscout.workflows.stability.probability import probability_below
+from matscout.workflows.stability.sampled_hulls import Task, lower
 from matscout.workflows.stability.undecided import competing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from matscout.workflows.stability.compositions import System
-    from matscout.workflows.stability.programs import Floats
-    from matscout.workflows.stability.undecided import Candidates, Competing, Draws
+    from matscout.workflows.stability.programs import Floats, Phases
+    from matscout.workflows.stability.undecided import Candidates, Draws
 
-_FEWEST_HULLS = 32  # samples that an estimate averages over, however improbable the candidate
+# Samples that an estimate averages over, however improbable the candidate: without and with a shared error, which makes
+# what they give uneven, so that fewer would not tell the standard error.
+_FEWEST_HULLS = 32, 100
 _ROWS_AT_ONCE = 2_000  # candidates of one chemical system whose samples are held together
 _PROGRAMS_AT_ONCE = 50_000  # linear programs collected over chemical systems before they are solved
-_NUMBERS_AT_ONCE = 4_000_000  # sampled energies held while they are collected, 32 MB
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Some candidates of a chemical system, with what their hulls are made of.
-
-    Attributes
-    ----------
-    candidates, part
-        The candidates of the system, and which of them.
-    competing
-        Candidates that shape the hulls.
-    distances
-        Sampled distances to the known hull, eV/atom, shape (c, n_samples).
-    chosen
-        Samples that the probability is averaged over, shape (c, n_samples).
-    needed
-        Samples in which the hull without the candidate itself may differ from the known one and its height is wanted,
-        shape (c, n_samples).
-    lowered
-        That height relative to the known hull, eV/atom, at most 0; filled in by `lower`, shape (c, n_samples).
-    """
-
-    candidates: Candidates
-    part: slice
-    competing: Competing
-    distances: Floats
-    chosen: NDArray[np.bool_]
-    needed: NDArray[np.bool_]
-    lowered: Floats
+_NUMBERS_AT_ONCE = 2_000_000  # sampled energies held while they are collected, 16 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,65 +81,42 @@ def outcomes(
 
 def tasks(groups: Mapping[System, Candidates], draws: Draws, threshold: float) -> Iterator[Task]:
     """Sample the candidates of each chemical system, and find the samples in which others may get in their way."""
+    most = max(1, min(_ROWS_AT_ONCE, _NUMBERS_AT_ONCE // draws.n_samples))
     for system in sorted(groups):
         candidates, others = groups[system], competing(groups, system, draws)
-        below = np.append(others.below, np.zeros((1, draws.n_samples), dtype=bool), axis=0)  # row -1: never below
-        for part in candidates.parts(_ROWS_AT_ONCE):
+        shared = draws.shared(system) if draws.correlation else np.zeros((1, draws.n_samples))
+        for part in candidates.parts(most):
             distances = draws.distances(candidates, part)
-            hindered = below.sum(axis=0) > below[others.place[part]]
-            chosen = _chosen(distances, candidates.now[part], draws)
-            needed = (chosen | (distances <= threshold)) & hindered
-            yield Task(candidates, part, others, distances, chosen, needed, np.zeros_like(distances))
-
-
-def lower(batch: Sequence[Task], known: Callable[[System], Phases]) -> None:
-    """Fill in the heights that tasks need; programs with one number of elements are solved together."""
-    by_size: dict[int, list[Task]] = {}
-    for task in batch:
-        if task.needed.any():
-            by_size.setdefault(len(task.candidates.system), []).append(task)
-    for size in sorted(by_size):
-        hulls: list[PhaseSets] = []
-        which, at, without = [], [], []
-        n_hulls = 0
-        for task in by_size[size]:
-            samples, rows = np.nonzero(task.needed.T)
-            different, place = np.unique(samples, return_inverse=True)
-            its_hulls, own = _hulls(known(task.candidates.system), task, different, place, rows)
-            which.append(place + n_hulls)
-            at.append(task.candidates.fractions[task.part][rows])
-            without.append(own)
-            hulls.append(its_hulls)
-            n_hulls += len(different)
-        sets = PhaseSets.join(hulls)
-        energy = solve(sets, np.concatenate(which), np.concatenate(at), np.concatenate(without)).energy
-        ends = np.cumsum([len(place) for place in which])[:-1]
-        for task, heights in zip(by_size[size], np.split(energy, ends), strict=True):
-            samples, rows = np.nonzero(task.needed.T)
-            change = heights - task.candidates.hull[task.part][rows]
-            task.lowered[rows, samples] = np.where(change < -SAME_ENERGY, change, 0.0)
+            own = (distances < 0) & (others.place[part] >= 0)[:, None]
+            hindered = others.n_below > own
+            chosen, again = _chosen(distances, threshold, candidates.std[part], draws)
+            offsets = draws.shared_if_stable(candidates, part, again, threshold) if again.any() else shared
+            needed = chosen & (hindered | again)
+            yield Task(
+                candidates, part, others, distances, shared, offsets, chosen, again, needed, np.zeros_like(distances)
+            )
 
 
 def judge(task: Task, draws: Draws, threshold: float) -> Outcome:
     """Average over the samples what each candidate's own error then decides.
 
     Given the errors of all others, a candidate is stable with a probability known in closed form: that its own error
-    takes it below their hull. That has less noise than a count, and none where there are no others. It is divided by
-    what the same samples give without others, and multiplied with P(stable, now).
+    takes it below their hull. That has less noise than a count, and none where there are no others. The samples are of
+    what the others do where the candidate is stable without them, so the mean of that probability over the one without
+    others is multiplied with P(stable, now).
     """
     part, candidates = task.part, task.candidates
     now, std, composition = candidates.now[part], candidates.std[part][:, None], candidates.composition[part]
-    own, centre = std * np.sqrt(1 - draws.correlation), candidates.mean[part][:, None]
-    if draws.correlation:
-        centre = centre + std * np.sqrt(draws.correlation) * draws.shared(candidates.system)
+    own = std * np.sqrt(1 - draws.correlation)
+    centre = candidates.mean[part][:, None] + std * np.sqrt(draws.correlation) * task.offsets
     # Where nothing is left to chance, rounding must not decide.
     open_hull = threshold + np.where(own == 0, SAME_ENERGY, 0.0)
     limit = task.lowered + open_hull
-    alone = probability_stable_now(centre, own, open_hull)
-    beside = probability_stable_now(centre, own, limit)
-    as_lowest = probability_stable_now(centre, own, np.minimum(limit, _lowest_other(task.distances, composition)))
-    share, error = _ratio(beside, alone, task.chosen)
-    share_lowest, _ = _ratio(as_lowest, alone, task.chosen)
+    alone = probability_below(open_hull - centre, own)
+    share, error = _mean(probability_below(limit - centre, own), alone, task.chosen)
+    limit_of_lowest = np.minimum(limit, _lowest_other(task, composition, draws))
+    share_lowest, _ = _mean(probability_below(limit_of_lowest - centre, own), alone, task.chosen)
+    error = np.hypot(error, _unseen(task))
     twins = candidates.twins(part)
     stable = task.distances <= limit
     starts = np.flatnonzero(candidates.crystal[part] == 0)
@@ -196,71 +145,81 @@ def _batches(every: Iterable[Task]) -> Iterator[list[Task]]:
         yield batch
 
 
-def _chosen(distances: Floats, now: Floats, draws: Draws) -> NDArray[np.bool_]:
-    """Choose the samples to average over: the candidate's own lowest, about as many as are stable now.
+def _chosen(
+    distances: Floats, threshold: float, std: Floats, draws: Draws
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Choose the samples to average over, and which of them need another shared error, shape (c, n_samples) each.
 
-    A candidate's own error says nothing of the errors of others, so these samples serve as well as any; and their hulls
-    are wanted for the count of stable candidates in any case. With a shared error that is not so, and all are taken.
+    They are those in which the candidate is stable without others, whose hulls are wanted for the count in any case.
+    Where these are few, its own next lowest samples join them: its own error says nothing of the errors of others. But
+    what it shares with them does, and has to be drawn anew.
     """
-    if draws.correlation:
-        return np.ones(distances.shape, dtype=bool)
-    size = np.maximum(np.ceil(now * draws.n_samples), _FEWEST_HULLS).astype(np.intp)
-    last = np.minimum(size, draws.n_samples)[:, None] - 1
-    return np.asarray(distances <= np.take_along_axis(np.sort(distances, axis=1), last, axis=1))
+    stable = distances <= threshold + np.where(std == 0, SAME_ENERGY, 0.0)[:, None]
+    fewest = min(_FEWEST_HULLS[draws.correlation > 0], draws.n_samples)
+    few = np.flatnonzero(np.count_nonzero(stable, axis=1) < fewest)
+    chosen = stable.copy()
+    if len(few):
+        last = np.partition(distances[few], fewest - 1, axis=1)[:, fewest - 1, None]
+        chosen[few] |= distances[few] <= last
+    again = chosen & ~stable & (std > 0)[:, None] if draws.correlation else np.zeros_like(chosen)
+    return chosen, again
 
 
-def _hulls(
-    known: Phases, task: Task, samples: NDArray[np.intp], place: NDArray[np.intp], rows: NDArray[np.intp]
-) -> tuple[PhaseSets, NDArray[np.intp]]:
-    """Phases that make the hull of each sample, and which of them is the candidate itself, or -1.
-
-    Parameters
-    ----------
-    samples
-        Numbers of the samples, each once, shape (m,).
-    place, rows
-        For each height that is wanted its sample, as a place in `samples`, and its candidate, shape (q,).
-    """
-    others, n_known = task.competing, len(known.energies)
-    present = np.concatenate([np.ones((n_known, len(samples)), dtype=bool), others.below[:, samples]])
-    above_known = others.hull[:, None] + others.distances[:, samples]
-    energies = np.concatenate([np.tile(known.energies[:, None], len(samples)), above_known])
-    sample, phase = np.nonzero(present.T)
-    fractions = np.concatenate([known.fractions, others.fractions])[phase]
-    sizes = present.sum(axis=0)
-    hulls = PhaseSets(fractions, energies[phase, sample], np.cumsum(sizes) - sizes, sizes)
-    own = task.competing.place[task.part][rows]
-    own = np.where(own >= 0, own + n_known, 0)  # row 0 is an element and stands for none
-    rank = np.cumsum(present, axis=0)[own, place] - 1
-    return hulls, np.where((own > 0) & present[own, place], rank, -1)
-
-
-def _lowest_other(distances: Floats, composition: NDArray[np.intp]) -> Floats:
+def _lowest_other(task: Task, composition: NDArray[np.intp], draws: Draws) -> Floats:
     """Lowest sampled distance among the other crystals of a candidate's composition; infinite where it is alone.
 
     Of two that agree the first is the lower, so that they never count twice.
     """
-    result = np.full_like(distances, np.inf)
+    result = np.full_like(task.distances, np.inf)
     starts = np.flatnonzero(np.diff(composition, prepend=-1)).tolist()
     for start, end in zip(starts, [*starts[1:], len(composition)], strict=True):
         if end - start > 1:
-            crystals = distances[start:end]
+            crystals = task.distances[start:end]
             two = np.partition(crystals, 1, axis=0)[:2]
             is_lowest = np.arange(end - start)[:, None] == crystals.argmin(axis=0)
             result[start:end] = np.where(is_lowest, two[1], np.nextafter(two[0], -np.inf))
+            for row in (start + np.flatnonzero(task.again[start:end].any(axis=1))).tolist():
+                result[row, task.again[row]] = _lowest_drawn_anew(task, row, slice(start, end), draws)
     return result
 
 
-def _ratio(value: Floats, larger: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Mean of a value over that of a larger one, over chosen samples, and its standard error; 1 where both are 0."""
+def _lowest_drawn_anew(task: Task, row: int, crystals: slice, draws: Draws) -> Floats:
+    """Find the same for one candidate, in the samples in which its shared error was drawn anew."""
+    samples = task.again[row]
+    change = task.offsets[row, samples] - task.shared[0, samples]
+    shared_std = task.candidates.std[task.part][crystals, None] * np.sqrt(draws.correlation)
+    others = task.distances[crystals][:, samples] + shared_std * change
+    # Rounding must not decide between two that share their whole error.
+    tie = SAME_ENERGY if draws.correlation == 1 else 0.0
+    others += np.where(np.arange(crystals.start, crystals.stop) < row, -tie, tie)[:, None]
+    others[row - crystals.start] = np.inf
+    return np.asarray(others.min(axis=0))
+
+
+def _mean(value: Floats, larger: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Mean of a value over a larger one, over chosen samples, and its standard error; 1 where both are 0."""
     n_chosen = chosen.sum(axis=1)
-    total = np.where(chosen, larger, 0.0).sum(axis=1)
-    nothing = total == 0
-    total = np.where(nothing, 1.0, total)
-    ratio = np.where(nothing, 1.0, np.where(chosen, value, 0.0).sum(axis=1) / total)
-    residual = np.where(chosen, value - ratio[:, None] * larger, 0.0)
-    variance = (residual**2).sum(axis=1) / (n_chosen - 1)
-    return ratio, np.sqrt(variance * n_chosen) / total
+    ratio = np.divide(value, larger, out=np.ones(chosen.shape), where=chosen & (larger > 0))
+    mean = np.where(chosen, ratio, 0.0).sum(axis=1) / n_chosen
+    variance = np.where(chosen, ratio - mean[:, None], 0.0) ** 2
+    return mean, np.sqrt(variance.sum(axis=1) / (n_chosen - 1) / n_chosen)
+
+
+def _unseen(task: Task) -> Floats:
+    """Give the standard error of a share for what as many samples may have missed, shape (c,).
+
+    Samples that agree do not prove that all would: of m that are all alike, one more may differ by Laplace's rule of
+    succession with a probability of 1/(m + 2). But others cannot interfere more than they lie below the known hull.
+    """
+    part, others = task.part, task.competing
+    own, n_others = others.own_interference(part)
+    together = others.shared_std > 0
+    apart, sharing = others.interference[~together].sum(), others.interference[together].sum()
+    # Given that the candidate is stable, one that shares its error is below at most so much more often.
+    given = np.maximum(task.candidates.now[part], np.finfo(float).tiny)
+    most = apart + (sharing - own) / given if together.any() else apart - own
+    most = np.where(n_others > 0, np.clip(most, 0.0, 1.0), 0.0)
+    return np.asarray(np.minimum(most, 1 / (task.chosen.sum(axis=1) + 2)))
 
 
 def _averaged(values: Floats, twins: NDArray[np.intp]) -> Floats:

@@ -9,8 +9,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import log_ndtr, ndtri_exp
 
 from matscout.workflows.stability.compositions import grid_keys
+from matscout.workflows.stability.probability import probability_stable_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,7 +106,8 @@ class Draws:
     """Random numbers that belong to a candidate, whatever others of other compositions there are.
 
     Each candidate has a Philox stream of its own, keyed by the seed, its composition and its place among the crystals
-    of that composition; each chemical system has one for the error that its predictions share.
+    of that composition; each chemical system has one for the error that its predictions share. A candidate that is
+    hardly ever stable has another, for that error as it is where the candidate is stable.
 
     Attributes
     ----------
@@ -139,10 +142,48 @@ class Draws:
         sampled += candidates.mean[which][:, None]
         return sampled
 
+    def shared_if_stable(self, candidates: Candidates, which: slice, again: NDArray[np.bool_], limit: float) -> Floats:
+        """Draw the error that predictions share, in some samples anew: given that the candidate itself is stable.
+
+        Where a candidate is seldom stable, the samples in which it is are too few to tell what the others do there. Its
+        whole error, in units of its std, is then drawn from the tail in which it is stable, and the shared part of it
+        from what a part of a normal error is, given the whole.
+
+        Parameters
+        ----------
+        which
+            The candidates.
+        again
+            The samples that are drawn anew for each of them, shape (c, n_samples); none where a std is 0.
+        limit
+            Distance to the known hull up to which a candidate counts as stable, eV/atom.
+
+        Returns
+        -------
+        Standard normal numbers where none are drawn anew, shape (c, n_samples), or (1, n_samples) if none are at all.
+        """
+        shared = self.shared(candidates.system)
+        if not again.any():
+            return shared
+        drawn = np.repeat(shared, len(again), axis=0)
+        keys = grid_keys(candidates.fractions[which])
+        crystals, mean, std = candidates.crystal[which], candidates.mean[which], candidates.std[which]
+        for row in np.flatnonzero(again.any(axis=1)).tolist():
+            random = self._generator(f"offset {crystals[row]}", candidates.system, keys[row].tobytes())
+            size = int(np.count_nonzero(again[row]))
+            # By logarithms: the tail may be too thin for a number.
+            in_tail = log_ndtr((limit - mean[row]) / std[row]) + np.log1p(-random.random(size))
+            rest = np.sqrt(1 - self.correlation) * random.standard_normal(size)
+            drawn[row, again[row]] = np.sqrt(self.correlation) * ndtri_exp(in_tail) + rest
+        return drawn
+
     def _normal(self, what: str, system: System, content: bytes) -> Floats:
+        return self._generator(what, system, content).standard_normal(self.n_samples)
+
+    def _generator(self, what: str, system: System, content: bytes) -> np.random.Generator:
         head = f"{self.seed}\t{what}\t{'-'.join(system)}\t".encode()
         key = int.from_bytes(blake2b(head + content, digest_size=16).digest(), "big")
-        return np.random.Generator(np.random.Philox(key=key)).standard_normal(self.n_samples)
+        return np.random.Generator(np.random.Philox(key=key))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +198,12 @@ class Competing:
         Height of the known hull relative to the elements, eV/atom, shape (k,).
     distances
         Sampled distances to the known hull, eV/atom, shape (k, n_samples).
-    below
-        Where those are negative, shape (k, n_samples).
+    shared_std
+        The part of each std that is shared with the system's own candidates, eV/atom, shape (k,).
+    interference
+        Probability of each to lie below the known hull; 0 where that is certain, shape (k,).
+    starts
+        Where each composition starts; the crystals of one stand together, shape (m,).
     place
         Where each candidate of the system itself stands among the competing ones, or -1, shape (c,).
     """
@@ -166,28 +211,45 @@ class Competing:
     fractions: Floats
     hull: Floats
     distances: Floats
-    below: NDArray[np.bool_]
+    shared_std: Floats
+    interference: Floats
+    starts: NDArray[np.intp]
     place: NDArray[np.intp]
+
+    @cached_property
+    def n_below(self) -> NDArray[np.intp]:
+        """How many lie below the known hull in each sample, shape (n_samples,)."""
+        return np.asarray((self.distances < 0).sum(axis=0))
+
+    def own_interference(self, part: slice) -> tuple[Floats, NDArray[np.intp]]:
+        """Return what some of the system's own candidates add to `interference`, and how many others do, shape (c,)."""
+        place = self.place[part]
+        own = np.where(place >= 0, np.append(self.interference, 0.0)[place], 0.0)
+        return own, np.count_nonzero(self.interference) - (own > 0)
 
 
 def competing(groups: Mapping[System, Candidates], system: System, draws: Draws) -> Competing:
     """Sample the candidates of a chemical system, and of all inside it, that may come to lie below the known hull."""
     place = np.full(len(groups[system]), -1, dtype=np.intp)
-    fractions, hull, distances = [np.empty((0, len(system)))], [np.empty(0)], [np.empty((0, draws.n_samples))]
-    for inner in _inside(system, groups):
-        candidates = groups[inner]
-        which = np.flatnonzero(candidates.competes)
-        if not len(which):
-            continue
-        if inner == system:
-            place[which] = sum(map(len, hull)) + np.arange(len(which))
-        wide = np.zeros((len(which), len(system)))
-        wide[:, [system.index(element) for element in inner]] = candidates.fractions[which]
-        fractions.append(wide)
-        hull.append(candidates.hull[which])
-        distances.append(draws.distances(candidates, which))
-    sampled = np.concatenate(distances)
-    return Competing(np.concatenate(fractions), np.concatenate(hull), sampled, sampled < 0, place)
+    inside = [(groups[inner], np.flatnonzero(groups[inner].competes)) for inner in _inside(system, groups)]
+    size = sum(len(which) for _, which in inside)
+    fractions, distances = np.zeros((size, len(system))), np.empty((size, draws.n_samples))
+    hull, shared_std, interference = np.empty(size), np.zeros(size), np.empty(size)
+    first = np.zeros(size, dtype=bool)
+    start = 0
+    for candidates, which in inside:
+        rows = slice(start, start + len(which))
+        start = rows.stop
+        if candidates.system == system:
+            place[which] = np.arange(rows.start, rows.stop)
+            shared_std[rows] = np.sqrt(draws.correlation) * candidates.std[which]
+        fractions[rows, [system.index(element) for element in candidates.system]] = candidates.fractions[which]
+        first[rows] = np.diff(candidates.composition[which], prepend=-1) != 0
+        hull[rows] = candidates.hull[which]
+        distances[rows] = draws.distances(candidates, which)
+        mean, std = candidates.mean[which], candidates.std[which]
+        interference[rows] = np.where(std > 0, probability_stable_now(mean, std, 0.0), 0.0)
+    return Competing(fractions, hull, distances, shared_std, interference, np.flatnonzero(first), place)
 
 
 def _inside(system: System, groups: Mapping[System, Candidates]) -> Iterator[System]:
