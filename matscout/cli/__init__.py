@@ -28,8 +28,11 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.stderr.write("stopped before anything was calculated\n")
         sys.exit(EXIT_STOPPED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has seen enough
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        # Typer and rich end with 1 where the reader has gone, as `head` does; but who read us has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise

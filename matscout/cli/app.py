@@ -195,16 +195,22 @@ def hull(
         float | None, typer.Option("--temperature", help="Free energies at so many K, 300 to 2000.")
     ] = None,
     opened: Annotated[
-        list[str] | None, typer.Option("--open", metavar="ELEMENT", help="Element exchanged with a reservoir.")
+        list[str] | None,
+        typer.Option("--open", metavar="ELEMENT", help="Element exchanged with a reservoir; may be given again."),
     ] = None,
     mu: Annotated[
-        float | None, typer.Option("--mu", help="Its chemical potential, eV/atom, on the scale of the energies.")
+        list[float] | None,
+        typer.Option(
+            "--mu", help="Its chemical potential, eV/atom, on the scale of the energies; one for each --open."
+        ),
     ] = None,
     delta_mu: Annotated[
-        float | None, typer.Option("--delta-mu", help="The same relative to the element: 0 is the element itself.")
+        list[float] | None,
+        typer.Option("--delta-mu", help="The same relative to the element: 0 is the element itself."),
     ] = None,
     decompose: Annotated[
-        str | None, typer.Option("--decompose", metavar="FORMULA", help="Show what this composition decomposes to.")
+        str | None,
+        typer.Option("--decompose", metavar="FORMULA|ID", help="Show what this composition decomposes to."),
     ] = None,
     phase: Annotated[
         str | None,
@@ -233,8 +239,8 @@ def hull(
             campaign=campaign,
             store=store,
             opened=tuple(opened or ()),
-            mu=mu,
-            delta_mu=delta_mu,
+            mu=tuple(mu or ()),
+            delta_mu=tuple(delta_mu or ()),
             temperature=temperature,
             scheme=scheme,
             compare=compare,

@@ -31,7 +31,7 @@ def find_campaign_file(file: Path | None) -> Path:
     """
     if file is not None:
         return file
-    found = _campaign_files()
+    found = campaign_files()
     if len(found) == 1:
         return Path(found[0].name)
     if not found:
@@ -39,7 +39,7 @@ def find_campaign_file(file: Path | None) -> Path:
     raise UserError(f"several campaign files here: name one of {', '.join(path.name for path in found)}")
 
 
-def _campaign_files() -> list[Path]:
+def campaign_files() -> list[Path]:
     """YAML files of this folder that describe a search space: others, such as a tool's settings, are no campaigns."""
     found = [path for pattern in ("*.yaml", "*.yml") for path in Path.cwd().glob(pattern) if path.is_file()]
     return sorted(path for path in found if re.search(r"^space:", path.read_text("utf-8", "replace"), re.MULTILINE))
@@ -96,7 +96,7 @@ def open_for_reading(file: Path | None, store: str | None) -> Iterator[tuple[Sto
     from matscout.workflows.campaign.files import read_spec
 
     campaign, name = None, None
-    if file is not None or len(_campaign_files()) == 1:
+    if file is not None or len(campaign_files()) == 1:
         path = find_campaign_file(file)
         try:
             campaign = (path, read_spec(path))
@@ -118,8 +118,17 @@ def _name_in(path: Path) -> str:
     return str(content["name"])
 
 
-def the_campaign(store: Store, campaign_id: str | None) -> dict[str, Any]:
+def the_campaign(store: Store, campaign_id: str | None, how: str = "name the file of one of") -> dict[str, Any]:
     """Return the document of a campaign.
+
+    Parameters
+    ----------
+    store
+        Where it was run.
+    campaign_id
+        The one meant; None where that is not known.
+    how
+        What the user can do to tell, before the names of the campaigns in the store.
 
     Raises
     ------
@@ -127,17 +136,19 @@ def the_campaign(store: Store, campaign_id: str | None) -> dict[str, Any]:
         None is meant, or it was not run in this store.
     """
     campaigns = store.collection("campaigns")
-    if campaign_id is None:
-        names = sorted(document["_id"] for document in campaigns.find({}, {"_id": 1}))
+    document: dict[str, Any] | None = None if campaign_id is None else campaigns.find_one({"_id": campaign_id})
+    if document is not None:
+        return document
+    names = sorted(document["_id"] for document in campaigns.find({}, {"_id": 1}))
+    others = f"{how} {', '.join(names)}"
+    if campaign_id is not None:
         raise UserError(
-            f"store {store.display_uri} holds {len(names)} campaigns: name the file of one of {', '.join(names)}"
-            if names
-            else f"store {store.display_uri} holds no campaign yet: start one with: matscout run FILE"
+            f"campaign {campaign_id} was not run in store {store.display_uri} (a changed file is another campaign; a "
+            f"larger budget is not), which holds "
+            + (f"{len(names)} other{'s' * (len(names) > 1)}: {others}" if names else "no campaign yet")
         )
-    document: dict[str, Any] | None = campaigns.find_one({"_id": campaign_id})
-    if document is None:
-        raise UserError(
-            f"campaign {campaign_id} was not run in store {store.display_uri} "
-            "(a changed file is another campaign; a larger budget is not)"
-        )
-    return document
+    raise UserError(
+        f"store {store.display_uri} holds {len(names)} campaigns: {others}"
+        if names
+        else f"store {store.display_uri} holds no campaign yet: start one with: matscout run FILE"
+    )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from typer import echo
 
 from matscout.cli import printable
+from matscout.cli.hull_about import label_versions, ties
 from matscout.cli.hull_sources import entries_of
-from matscout.cli.hull_views import NEAR, label_versions, print_cells
+from matscout.cli.hull_views import NEAR, print_cells
 from matscout.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -26,17 +27,25 @@ _SMALLEST = 0.0005
 def show_comparison(request: HullRequest, elements: Sequence[str]) -> None:
     """Print what a correction scheme changes: which phases become stable or unstable, and by how much others move."""
     from matscout.workflows.stability import compare_schemes, get_scheme
+    from matscout.workflows.stability.schemes import protocols_of
 
     assert request.entries is not None
     assert request.compare is not None
     schemes = {"before": request.scheme or "none", "after": request.compare}
-    for name in schemes.values():
-        get_scheme(name)
+    rules = {side: get_scheme(name) for side, name in schemes.items()}
     entries = entries_of(request.entries, elements)
     # What mixing protocols does is what such a comparison is made for; the table says so where it happens.
     frame = compare_schemes(entries, schemes["before"], schemes["after"], allow_mixed=True)
     shown = frame if request.everything else _near(frame, NEAR if request.window is None else request.window)
-    sides = {side: {**frame.attrs[side], "scheme": name} for side, name in schemes.items()}
+    sides = {
+        side: {
+            **frame.attrs[side],
+            **_counted(frame, frame[f"stable_{side}"]),
+            "scheme": name,
+            "protocols": sorted(set(protocols_of(rules[side].correct(entries).entries))),
+        }
+        for side, name in schemes.items()
+    }
     if request.as_json:
         about = {"chemical_system": "-".join(elements), "entries": len(frame), "from": str(request.entries)}
         document = {"hull": about | {"versions": label_versions()}, **sides, "rows": _records(shown)}
@@ -46,12 +55,14 @@ def show_comparison(request: HullRequest, elements: Sequence[str]) -> None:
     for side, report in sides.items():
         _print_side(side, report)
     flips = frame[frame["stable_before"] != frame["stable_after"]]
-    echo(f"{int(flips['stable_after'].sum())} become stable, {int(flips['stable_before'].sum())} become unstable")
+    changes = [_counted(flips, flips[f"stable_{side}"]) for side in ("after", "before")]
+    stable, unstable = (f"{n['stable']}{ties(n['of_equal_energy'])}" for n in changes)
+    echo(f"{stable} become stable, {unstable} become unstable; distances to the hulls in eV/atom")
     rows = [
         (x["formula"], x["id"], _number(x["e_above_hull_before"]), _number(x["e_above_hull_after"]), _remark(x))
         for x in _records(shown)
     ]
-    print_cells(("formula", "id", "before, eV/atom", "after, eV/atom", ""), rows, right=(2, 3))
+    print_cells(("formula", "id", "before", "after", ""), rows, right=(2, 3))
     if len(shown) < len(frame):
         echo(f"{len(frame) - len(shown)} more, far from both hulls or unchanged: --all shows them")
 
@@ -64,12 +75,24 @@ def _near(frame: pd.DataFrame, window: float) -> pd.DataFrame:
     return frame[flips | (moves & (distances.min(axis=1) <= window))]
 
 
+def _counted(frame: pd.DataFrame, on_hull: pd.Series[bool]) -> dict[str, int]:
+    """Count the compositions among rows on a hull, and the further entries of these."""
+    formulas = frame.loc[on_hull, "formula"]
+    return {"stable": formulas.nunique(), "of_equal_energy": len(formulas) - formulas.nunique()}
+
+
 def _print_side(side: str, report: dict[str, Any]) -> None:
-    echo(printable(f"{side:<7} scheme {report['scheme']}: {report['stable']} stable"))
+    protocols = f"protocol{'s' * (len(report['protocols']) > 1)} {', '.join(report['protocols'])}"
+    echo(
+        printable(
+            f"{side:<7} scheme {report['scheme']}, {protocols}: {report['stable']} stable"
+            f"{ties(report['of_equal_energy'])}"
+        )
+    )
     for line in report["lines"]:
         echo(printable(f"        {line}"))
     if report["mixed"]:
-        echo(printable(f"        a hull that must not be: {report['mixed']}"))
+        echo(printable(f"        no valid hull, shown to compare: {report['mixed']}"))
 
 
 def _remark(row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from matscout.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pymatgen.entries.computed_entries import ComputedEntry
+    from pymatgen.core.entries import ComputedEntry
 
     from matscout.db.store import Store
     from matscout.workflows.campaign.spec import CampaignSpec
@@ -39,12 +39,21 @@ class Loaded:
         Report of the correction scheme, and its lines for people under "lines".
     notes
         What a reader must know beside the numbers.
+    files
+        Files it was made from, as far as the options do not name them.
+    left_out
+        Ids of entries that have no free energy at the temperature.
+    warnings
+        What the library warned of.
     """
 
     hull: Hull
     origin: str
     corrected: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    left_out: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
 
 
 def entries_of(path: Path, system: Sequence[str]) -> list[ComputedEntry]:
@@ -71,18 +80,24 @@ def entries_of(path: Path, system: Sequence[str]) -> list[ComputedEntry]:
 
 def hull_of_file(path: Path, system: Sequence[str], scheme: str, temperature: float | None) -> Loaded:
     """Build the hull of a file's entries inside a chemical system."""
-    from matscout.workflows.stability import Hull, get_scheme
+    from matscout.workflows.stability import Hull, corrected_entries
 
-    rule = get_scheme(scheme)
     entries = entries_of(path, system)
+    corrected = corrected_entries(entries, scheme, elements=system)
+    left_out: tuple[str, ...] = ()
     if temperature is not None:
         hull = _hull_at(entries, temperature, scheme, path.name)
+        left_out = _missing(corrected.entries, hull)
     else:
         hull = Hull.from_entries(entries, scheme=scheme, source=path.name)
-    if scheme == "none":
-        return Loaded(hull, str(path))
-    corrected = rule.correct(entries)
-    return Loaded(hull, str(path), {**corrected.report, "lines": list(corrected.lines)})
+    report = {} if scheme == "none" else {**corrected.report, "lines": list(corrected.lines)}
+    return Loaded(hull, str(path), report, left_out=left_out)
+
+
+def _missing(entries: Sequence[ComputedEntry], hull: Hull) -> tuple[str, ...]:
+    """Ids of entries that are not on a hull."""
+    kept = set(hull.ids)
+    return tuple(str(entry.entry_id) for entry in entries if entry.entry_id not in kept)
 
 
 def hull_of_store(campaign: str | None, store: str | None, temperature: float | None) -> Loaded:
@@ -115,9 +130,10 @@ def hull_of_store(campaign: str | None, store: str | None, temperature: float | 
             f"the labels of campaign {spec.name} are of the hull {', '.join(sorted(labels))}, before the latest "
             "calculations: matscout run brings them up to date"
         )
-    if temperature is not None:
-        return Loaded(_at(state, temperature), origin, notes=tuple(notes))
-    return Loaded(hull, origin, notes=tuple(notes))
+    files = (spec.references.path,) if spec.references.source == "file" else ()
+    shown = hull if temperature is None else _at(state, temperature)
+    left_out = () if temperature is None else _missing(state.entries(), shown)
+    return Loaded(shown, origin, notes=tuple(notes), files=files, left_out=left_out)
 
 
 def _hull_at(entries: Sequence[ComputedEntry], temperature: float, scheme: str, source: str) -> Hull:
@@ -154,7 +170,7 @@ def _enter(stack: ExitStack, campaign: str | None, store: str | None) -> tuple[S
 
         opened = stack.enter_context(connect(store_uri(store, None), read_only=True, must_exist=True))
         campaign_id = _by_name(opened, campaign)
-    return opened, the_campaign(opened, campaign_id)
+    return opened, the_campaign(opened, campaign_id, "name one with --campaign:")
 
 
 def _by_name(store: Store, name: str) -> str:

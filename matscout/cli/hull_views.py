@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from typer import echo
 
 from matscout.cli import printable
+from matscout.cli.hull_about import about_hull, print_about, stable_counts, ties
+from matscout.cli.hull_names import composition_meant, formulas_of, same_composition, stable_phase
 from matscout.cli.output import print_json, print_table
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -26,14 +27,12 @@ if TYPE_CHECKING:
 NEAR = 0.025
 """Distance to the hull in eV/atom up to which entries are listed without --window: that of a campaign."""
 
-_PACKAGES = ("matscout", "pymatgen", "numpy", "scipy")
-
 
 def list_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> None:
     """List the entries of a chemical system, nearest to the hull first."""
     from matscout.workflows.stability import hull_frame
 
-    about = _about(request, loaded, elements)
+    about = about_hull(request, loaded, elements)
     if len(elements) == 1 and request.window is None:
         request = replace(request, everything=True)  # the polymorphs are what there is to see
     frame = hull_frame(loaded.hull, elements, window=_window(request))
@@ -41,7 +40,7 @@ def list_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> 
     if request.as_json:
         print_json({"hull": about, "rows": _records(shown), "more": about["entries"] - len(shown)})
         return
-    _print_about(about)
+    print_about(about)
     rows = [
         (
             x["formula"],
@@ -49,71 +48,83 @@ def list_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> 
             f"{x['e_above_hull']:.3f}",
             f"{_rounded(x['decomposition_energy']):+.3f}",
             f"{_rounded(x['formation_energy']):.3f}",
-            _products(x),
+            _products(x["formula"], x["reaction"], ", ".join(x["decomposition"])) if x["e_above_hull"] else "stable",
         )
         for x in _records(shown)
     ]
-    print_cells(
-        ("formula", "id", "above hull, eV/atom", "decomposition, eV/atom", "formation, eV/atom", "decomposes to"),
-        rows,
-        right=(2, 3, 4),
-    )
+    echo("energies in eV/atom")
+    headings = ("formula", "id", "above hull", "decomp.", "formation", "decomposes to")
+    print_cells(headings, rows, right=(2, 3, 4), optional=(4, 3, 5))
     _print_more(more)
 
 
-def open_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> OpenHull:
-    """List the entries of a hull that is open to an element, and return it."""
+def opened_hull(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> OpenHull:
+    """Open a hull to the elements asked for."""
     from matscout.workflows.stability.open_systems import open_hull
 
-    (element,) = request.opened
-    potential = request.mu if request.delta_mu is None else request.delta_mu
-    assert potential is not None, "checked before"
-    opened = open_hull(
-        loaded.hull, {element: potential}, relative=request.delta_mu is not None, chemical_system=elements
-    )
+    potentials = dict(zip(request.opened, request.mu or request.delta_mu, strict=True))
+    return open_hull(loaded.hull, potentials, relative=not request.mu, chemical_system=elements)
+
+
+def open_view(request: HullRequest, loaded: Loaded, elements: Sequence[str], opened: OpenHull) -> None:
+    """List the entries of a hull that is open to elements."""
     frame = opened.frame(window=_window(request))
-    about = _about(request, loaded, elements)
-    mu, reference = opened.chemical_potentials[element], opened.references[element]
+    about = about_hull(request, loaded, elements)
+    counts = stable_counts(opened.entries, opened.own_e_above_hull())
+    relative = {element: mu - opened.references[element] for element, mu in opened.chemical_potentials.items()}
     about["open"] = {
-        "element": element,
-        "chemical_potential": mu,
-        "relative_to_the_element": mu - reference,
+        "chemical_potentials": dict(opened.chemical_potentials),
+        "relative_to_the_elements": relative,
         "entries": len(opened.ids),
-        "stable": len(opened.stable_ids),
+        **counts,
         "version": opened.hull.version,
     }
     shown, more = _chosen(request, frame, len(opened.ids))
     if request.as_json:
         print_json({"hull": about, "rows": _records(shown), "more": len(opened.ids) - len(shown)})
-        return opened
-    _print_about(about)
+        return
+    print_about(about)
+    at = "" if request.temperature is None else f" in its stable phase at {request.temperature:g} K and 1 bar"
+    held = [
+        f"{element} at {_rounded(opened.chemical_potentials[element]):.3f} eV/atom, {_rounded(relative[element]):+.3f} "
+        f"relative to the element{at}"
+        for element in request.opened
+    ]
     echo(
-        f"open to {element} at {_rounded(mu):.3f} eV/atom, {_rounded(mu - reference):+.3f} relative to the element: "
-        f"{len(opened.stable_ids)} of {len(opened.ids)} phases stable; distances in eV per atom of the other elements"
+        f"open to {' and '.join(held)}: {counts['stable']} stable{ties(counts['of_equal_energy'])} of "
+        f"{len(opened.ids)} entries; distances in eV per atom of the other elements"
     )
+    lower = _lowest_ids(opened)
     rows = [
-        (x["formula"], x["id"], f"{x['e_above_hull']:.3f}", x["reaction"] if x["e_above_hull"] > 0 else "stable")
+        (
+            x["formula"],
+            x["id"],
+            f"{x['e_above_hull']:.3f}",
+            _products(x["formula"], x["reaction"], lower.get(x["formula"], "")) if x["e_above_hull"] else "stable",
+        )
         for x in _records(shown)
     ]
-    print_cells(("formula", "id", "above hull, eV/atom", "becomes"), rows, right=(2,))
+    print_cells(("formula", "id", "above hull", "becomes"), rows, right=(2,), optional=(3,))
     _print_more(more)
-    return opened
 
 
 def decomposition_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> None:
     """Show what a composition decomposes to, as a balanced reaction."""
     hull = loaded.hull
-    composition = _inside(request.decompose or "", elements)
+    composition, entry_id = composition_meant(request.decompose or "", hull, elements)
     reaction, shares = hull.reaction(composition), hull.decompose(composition)
     formation = float(hull.formation_energy([composition], [reaction.energy])[0])
-    about = _about(request, loaded, elements)
+    about = about_hull(request, loaded, elements)
     phases = [
         {"id": name, "formula": reaction.formulas[name], "amount": reaction.phases[name], "atomic_fraction": share}
         for name, share in shares.items()
     ]
+    above = None if entry_id is None else _own_distance(entry_id, hull, elements)
     if request.as_json:
         document = {
+            "id": entry_id,
             "formula": reaction.formula,
+            "e_above_hull": above,
             "reaction": str(reaction),
             "amount": reaction.amount,
             "energy": reaction.energy,
@@ -122,10 +133,13 @@ def decomposition_view(request: HullRequest, loaded: Loaded, elements: Sequence[
         }
         print_json({"hull": about, "decomposition": document})
         return
-    _print_about(about)
+    print_about(about)
     stable = len(phases) == 1 and phases[0]["formula"] == reaction.formula
     _echo(f"{reaction.formula} is stable: {phases[0]['id']}" if stable else str(reaction))
-    echo(f"the hull lies there at {_rounded(formation):.3f} eV/atom relative to the elements")
+    _echo(
+        f"the hull lies there at {_rounded(formation):.3f} eV/atom relative to the elements"
+        + (f", {entry_id} {above:.3f} eV/atom above it" if above else "")
+    )
     if not stable:
         rows = [(x["formula"], x["id"], f"{x['amount']:.6g}", f"{x['atomic_fraction']:.4f}") for x in phases]
         print_cells(("phase", "id", "formula units", "fraction of the atoms"), rows, right=(2, 3))
@@ -134,15 +148,16 @@ def decomposition_view(request: HullRequest, loaded: Loaded, elements: Sequence[
 def phase_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> None:
     """Show at which chemical potentials a phase is stable, and with which phases it coexists."""
     hull = loaded.hull
-    entry_id = _stable_phase(request.phase or "", hull, elements)
+    entry_id = stable_phase(request.phase or "", hull, elements)
     window = hull.chemical_potential_window(entry_id, elements)
+    own = same_composition(entry_id, hull, elements)
     try:
-        facets = [facet for facet in hull.facets(elements) if entry_id in facet.phases]
+        facets = [facet for facet in hull.facets(elements) if not own.isdisjoint(facet.phases)]
         unknown = ""
     except UserError as error:  # more elements than facets are found for: the window does not need them
         facets, unknown = [], str(error)
-    names = _formulas(hull, elements)
-    about = _about(request, loaded, elements)
+    names = formulas_of(hull, elements)
+    about = about_hull(request, loaded, elements)
     if request.as_json:
         document = {
             "id": entry_id,
@@ -150,11 +165,11 @@ def phase_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) ->
             "chemical_potentials": {
                 element: {"low": _finite(low), "high": _finite(high)} for element, (low, high) in window.items()
             },
-            "coexists_with": None if unknown else [_facet(facet, names, entry_id) for facet in facets],
+            "coexists_with": None if unknown else [_facet(facet, names, own) for facet in facets],
         }
         print_json({"hull": about, "phase": document})
         return
-    _print_about(about)
+    print_about(about)
     _echo(f"{names[entry_id]} ({entry_id}) is stable at chemical potentials, in eV/atom relative to the elements, of")
     print_cells(
         ("element", "lowest", "highest"),
@@ -168,67 +183,23 @@ def phase_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) ->
     rows = [
         (
             *(_potential(facet.chemical_potentials[element]) for element in elements),
-            ", ".join(names[name] for name in facet.phases if name != entry_id),
+            ", ".join(dict.fromkeys(names[name] for name in facet.phases if name not in own)),
         )
         for facet in facets
     ]
     print_cells((*elements, "phases"), rows, right=range(len(elements)))
 
 
-def print_cells(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+def print_cells(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[int] = (),
+    optional: Sequence[int] = (),
+) -> None:
     """Print a table of what a file or a user wrote: no control character steers the terminal or breaks a row."""
-    print_table(columns, [[printable(str(cell)).replace("\n", "\\n") for cell in row] for row in rows], right=right)
-
-
-def label_versions() -> dict[str, str]:
-    """Versions of the packages that made the numbers."""
-    return {package: version(package) for package in _PACKAGES}
-
-
-def _about(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> dict[str, Any]:
-    """Say which hull it is: its version, what made it, and what competes on it."""
-    from matscout.workflows.stability import get_scheme
-
-    hull = loaded.hull
-    columns, complete = hull.columns(elements), hull.completeness(elements)
-    return {
-        "chemical_system": "-".join(elements),
-        "entries": len(columns),
-        "stable": int((hull.own_e_above_hull(elements) == 0).sum()),
-        "version": hull.version,
-        "entries_of_version": len(hull),
-        "from": loaded.origin,
-        "protocols": sorted(set(columns.protocols)),
-        "scheme": hull.scheme,
-        "scheme_version": get_scheme(hull.scheme).version,
-        "corrections": loaded.corrected or None,
-        "temperature": request.temperature,
-        "formation_energies": hull.formation_energies,
-        "judged_against": str(complete),
-        "competitors": {str(size): n for size, n in complete.by_size.items()},
-        "competing_systems": {"-".join(inside): n for inside, n in complete.by_system.items()},
-        "competitor_sources": dict(complete.by_source),
-        "versions": label_versions(),
-    }
-
-
-def _print_about(about: Mapping[str, Any]) -> None:
-    whole = about["entries_of_version"]
-    lines = [
-        f"hull of {about['entries']} entries in {about['chemical_system']}: {about['stable']} stable; version "
-        f"{about['version']}" + (f" of all {whole} entries" if whole != about["entries"] else ""),
-        f"from {about['from']}",
-        f"protocol{'s' * (len(about['protocols']) > 1)} {', '.join(about['protocols'])}; correction scheme "
-        f"{about['scheme']}"
-        + ("" if about["temperature"] is None else f"; free energies of formation at {about['temperature']:g} K"),
-        f"judged against {about['judged_against']}",
-    ]
-    lines[3:3] = (about["corrections"] or {}).get("lines", [])
-    sources = about["competitor_sources"]
-    if len(sources) > 1:
-        lines[-1] += f" ({', '.join(f'{source}: {n}' for source, n in sources.items())})"
-    for line in lines:
-        _echo(line)
+    cells = [[printable(str(cell)).replace("\n", "\\n") for cell in row] for row in rows]
+    print_table(columns, cells, right=right, optional=optional)
 
 
 def _window(request: HullRequest) -> float | None:
@@ -238,10 +209,10 @@ def _window(request: HullRequest) -> float | None:
 
 
 def _chosen(request: HullRequest, frame: pd.DataFrame, total: int) -> tuple[pd.DataFrame, str]:
-    """Rows to show, and a sentence on the others: of a composition its lowest entry, unless all are asked for."""
-    if request.everything:
-        return frame, ""
-    shown = frame[(frame["e_above_hull"] == 0) | ~frame.duplicated("formula")]
+    """Rows to show, and a sentence on the others: of a composition its lowest entry, unless more are asked for."""
+    shown = frame
+    if not request.everything and request.window is None and not request.as_json:
+        shown = frame[(frame["e_above_hull"] == 0) | ~frame.duplicated("formula")]
     higher, farther = len(frame) - len(shown), total - len(frame)
     parts = [f"{higher} higher phase{'s' * (higher != 1)} of these compositions"] if higher else []
     beyond = f"farther than {_window(request):g} eV/atom" if _window(request) else "above the hull"
@@ -272,63 +243,31 @@ def _finite(value: float) -> float | None:
     return value + 0.0 if math.isfinite(value) else None
 
 
-def _products(row: Mapping[str, Any]) -> str:
-    """Write what an entry decomposes to, as a reaction; a higher polymorph names the lower one."""
-    if row["e_above_hull"] == 0:
-        return "stable"
-    left, _, right = row["reaction"].partition(" -> ")
-    return f"{right} ({', '.join(row['decomposition'])})" if left == right else str(row["reaction"])
+def _products(formula: str, reaction: str, lower: str) -> str:
+    """Write what an entry becomes: its reaction, without the entry where that is one formula unit of it alone.
+
+    A higher polymorph names the lower one.
+    """
+    left, _, right = reaction.partition(" -> ")
+    if left == right:
+        return f"{right} ({lower})" if lower else right
+    return right if left == formula else reaction
 
 
-def _inside(formula: str, elements: Sequence[str]) -> str:
-    """Check that a formula is one, and of this chemical system."""
-    from matscout.workflows.stability.compositions import fraction_table
-
-    if not _is_formula(formula):
-        raise UserError(f'"{formula}" is no formula, and no id of an entry in {"-".join(elements)}')
-    outside = sorted(set(fraction_table([formula]).elements) - set(elements))
-    if outside:
-        raise UserError(f"{formula} holds {', '.join(outside)}, and the chemical system is {'-'.join(elements)}")
-    return formula
+def _lowest_ids(opened: OpenHull) -> dict[str, str]:
+    """Ids of the stable entries of an open hull, by their formula."""
+    frame = opened.frame(window=0.0)
+    return {str(formula): str(name) for formula, name in zip(frame["formula"], frame["id"], strict=True)}
 
 
-def _stable_phase(name: str, hull: Hull, elements: Sequence[str]) -> str | int:
-    """Id of the phase meant, by its id or by its formula."""
-    ids = {str(entry_id): entry_id for entry_id in hull.columns(elements).ids}
-    is_stable = name in ids and ids[name] in hull.stable_ids
-    if is_stable or (name in ids and not _is_formula(name)):
-        return ids[name]
-    phases = list(hull.decompose(_inside(name, elements)))
-    reaction = hull.reaction(name)
-    if len(phases) > 1 or reaction.formulas[phases[0]] != reaction.formula:
-        raise UserError(f"{name} is not stable, so no chemical potentials are its own: {reaction}")
-    return phases[0]
+def _own_distance(entry_id: str | int, hull: Hull, elements: Sequence[str]) -> float:
+    """Distance of one entry to the hull, eV/atom."""
+    return float(hull.own_e_above_hull(elements)[hull.columns(elements).ids.index(entry_id)])
 
 
-def _is_formula(text: str) -> bool:
-    from matscout.workflows.stability.compositions import fraction_table
-
-    try:
-        fraction_table([text])
-    except UserError:
-        return False
-    return True
-
-
-def _formulas(hull: Hull, elements: Sequence[str]) -> dict[str | int, str]:
-    """Return the formula of each entry of a system, and of elements that are not listed."""
-    from matscout.workflows.stability.compositions import fraction_table
-    from matscout.workflows.stability.naming import formula, reduced_formulas
-
-    columns = hull.columns(elements)
-    table = fraction_table((columns.amounts, columns.elements))
-    names: dict[str | int, str] = {element: formula(fraction_table([element]), 0) for element in elements}
-    return names | dict(zip(columns.ids, reduced_formulas(table, range(len(table))), strict=True))
-
-
-def _facet(facet: Facet, names: Mapping[str | int, str], entry_id: str | int) -> dict[str, Any]:
+def _facet(facet: Facet, names: Mapping[str | int, str], own: Container[str | int]) -> dict[str, Any]:
     return {
-        "phases": [{"id": str(name), "formula": names[name]} for name in facet.phases if name != entry_id],
+        "phases": [{"id": str(name), "formula": names[name]} for name in facet.phases if name not in own],
         "chemical_potentials": dict(facet.chemical_potentials),
     }
 

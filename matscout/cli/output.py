@@ -6,12 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+_GAP = 2  # spaces between columns
+_ROOM = 20  # width that words get before they take several lines
 
 
 def console() -> Console:
@@ -25,18 +30,75 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    optional: Sequence[int] = (),
+) -> None:
     """Print rows under headings, without lines around them; numbers stand to the right.
 
-    Texts are escaped: a formula or a name is never taken for markup.
+    Nothing is ever cut: a formula broken in two is no formula, and a number without its digits another one. Of words,
+    the last two columns may take several lines each. What a terminal is too narrow for goes beyond its edge.
+
+    Parameters
+    ----------
+    columns
+        Headings.
+    rows
+        Cells as they are to be seen: none is taken for markup.
+    right
+        Columns of numbers.
+    optional
+        Columns that are left out on a narrow terminal, the first one first; a line says so.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for n, column in enumerate(columns):
-        # A formula broken in two is no formula: only the last columns give way on a narrow terminal.
-        table.add_column(column, justify="right" if n in right else "left", no_wrap=n < len(columns) - 2)
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    console().print(table)
+    cells = [[str(cell) for cell in row] for row in rows]
+    texts = set(range(len(columns) - 2, len(columns))) - set(right)
+    natural = [_width([heading, *(row[n] for row in cells)]) for n, heading in enumerate(columns)]
+    least = [
+        _width([heading, *(row[n] for row in cells)], words=True) if n in texts else natural[n]
+        for n, heading in enumerate(columns)
+    ]
+    screen = console()
+    shown = list(range(len(columns)))
+    wanted = [max(low, min(width, _ROOM)) for low, width in zip(least, natural, strict=True)]
+    left_out = []
+    for n in optional if screen.is_terminal else ():
+        if _total(wanted[one] for one in shown) > screen.width:
+            shown.remove(n)
+            left_out.append(columns[n])
+    widths = _widths(least, natural, shown, screen.width)
+    screen.width = max(screen.width, _total(widths.values()))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    for n in shown:
+        table.add_column(Text(columns[n]), justify="right" if n in right else "left", width=widths[n])
+    for row in cells:
+        table.add_row(*(Text(row[n]) for n in shown))
+    screen.print(table)
+    if left_out:
+        typer.echo(f"too narrow for {', '.join(left_out)}: a wider terminal shows {'them' if left_out[1:] else 'it'}")
+
+
+def _widths(least: Sequence[int], natural: Sequence[int], shown: Sequence[int], screen: int) -> dict[int, int]:
+    """Width of each column shown: the least that it needs, and what is left over goes to those that need least more."""
+    spare = max(screen - _total(least[n] for n in shown), 0)
+    widths = {}
+    for left, n in enumerate(sorted(shown, key=lambda n: natural[n] - least[n]), start=-len(shown)):
+        more = min(natural[n] - least[n], spare // -left)
+        widths[n] = least[n] + more
+        spare -= more
+    return widths
+
+
+def _width(texts: Iterable[str], *, words: bool = False) -> int:
+    """Cells on the screen that the longest of some texts takes, or the longest of their words."""
+    return max((cell_len(part) for text in texts for part in (text.split() if words else [text])), default=0)
+
+
+def _total(widths: Iterable[int]) -> int:
+    listed = list(widths)
+    return sum(listed) + _GAP * max(len(listed) - 1, 0)
 
 
 def duration(seconds: float) -> str:

@@ -225,7 +225,8 @@ class Label(Document):
         default_factory=dict, description="Entries considered, by where they are from"
     )
     judged_against: str = Field(
-        default="", description="The same in words, such as 3 elements and 2 binaries alone, no ternaries"
+        default="",
+        description="Different compositions among them in words, such as 3 elements and 2 binaries alone, no ternaries",
     )
     protocol: str = Field(description="Protocol of the energies")
     protocol_id: str = Field(description="Its content hash")

@@ -2,82 +2,18 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from pymatgen.core import Composition, Element
 from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 
-from matscout.cli import main
-from matscout.db import connect
-from matscout.settings import get_settings
-from matscout.workflows import Campaign, CampaignSpec
 from matscout.workflows.stability import Hull, read_entries
 
 SALT = {"Na": -1.3, "Cl2": -3.6, "NaCl": -7.2, "Na3Cl": -7.6}
-"""Energies in eV per formula unit."""
-
-
-def write_entries(path, energies=SALT, **keywords):
-    entries = [
-        ComputedEntry(formula, energy, entry_id=f"id-{formula}", **keywords) for formula, energy in energies.items()
-    ]
-    path.write_text(json.dumps([entry.as_dict() for entry in entries]))
-    return path
-
-
-@pytest.fixture
-def hull(capfd, monkeypatch, tmp_path):
-    """Run `matscout hull` in this process and in a folder of its own; return what it prints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MATSCOUT_STORE", raising=False)
-    get_settings.cache_clear()
-
-    def run(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["matscout", "hull", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert (ended.value.code, "Traceback" in err) == (code, False), err
-        return out, err
-
-    yield run
-    get_settings.cache_clear()
-
-
-@pytest.fixture
-def refused(hull):
-    """Run it with a mistake: one sentence on standard error, nothing on standard output."""
-
-    def run(*arguments):
-        out, err = hull(*arguments, code=2)
-        assert out == ""
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        return err
-
-    return run
-
-
-@pytest.fixture
-def salt(tmp_path):
-    return write_entries(tmp_path / "salt.json")
-
-
-@pytest.fixture(scope="module")
-def iron_oxides(data):
-    return data / "entries" / "pd_entries_test.csv"
-
-
-@pytest.fixture(scope="module")
-def diagram(iron_oxides):
-    from pymatgen.analysis.phase_diagram import PhaseDiagram
-
-    return PhaseDiagram(read_entries(iron_oxides))
+"""Energies in eV per formula unit, those of the fixture `salt`."""
 
 
 def test_the_table_says_which_hull_it_is_and_what_is_stable(hull, salt):
@@ -87,12 +23,13 @@ def test_the_table_says_which_hull_it_is_and_what_is_stable(hull, salt):
     assert "protocol not stated; correction scheme none" in lines
     assert "judged against 2 elements and 2 binaries" in lines
     assert re.search(r"NaCl +id-NaCl +0\.000 +-1\.\d+ +-2\.050 +stable", out)
+    assert "energies in eV/atom" in lines
     assert lines[-1] == "not shown: 1 farther than 0.025 eV/atom; --all shows them"
     assert err == ""
 
 
 def test_all_and_a_window_show_more(hull, salt):
-    row = r"Na3Cl +id-Na3Cl +0\.550 +\+0\.550 +-0\.475 +Na3Cl -> 2 Na \+ NaCl"
+    row = r"Na3Cl +id-Na3Cl +0\.550 +\+0\.550 +-0\.475 +2 Na \+ NaCl"
     for options in (["--all"], ["--window", "0.6"]):
         out, _ = hull("Na-Cl", "--entries", salt, *options)
         assert re.search(row, out)
@@ -114,10 +51,22 @@ def test_all_numbers_agree_with_pymatgen(hull, iron_oxides, diagram):
 
 
 def test_a_higher_phase_of_a_composition_is_counted_and_not_shown(hull, iron_oxides):
-    document = json.loads(hull("Li-Fe-O", "--entries", iron_oxides, "--json")[0])
-    unstable = [row["formula"] for row in document["rows"] if row["e_above_hull"] > 0]
-    assert len(unstable) == len(set(unstable)) > 0
-    assert len(document["rows"]) + document["more"] == 492
+    out, _ = hull("Li-Fe-O", "--entries", iron_oxides)
+    listed = [line.split()[0] for line in out.splitlines() if re.search(r" 0\.0[0-9]{2} ", line)]
+    assert len([formula for formula in listed if formula != "Li2O"]) == len(set(listed)) - 1 > 5
+    (higher,) = re.findall(r"not shown: (\d+) higher phases of these compositions and \d+ farther", out)
+    assert int(higher) > 5
+
+
+def test_a_window_and_json_list_the_higher_phases_too(hull, iron_oxides, diagram):
+    near = {entry.entry_id for entry in diagram.all_entries if diagram.get_e_above_hull(entry) <= 0.05 + 1e-9}
+    document = json.loads(hull("Li-Fe-O", "--entries", iron_oxides, "--window", "0.05", "--json")[0])
+    assert {row["id"] for row in document["rows"]} == near
+    table, _ = hull("Li-Fe-O", "--entries", iron_oxides, "--window", "0.05")
+    assert all(re.search(rf"^\S+ +{re.escape(name)} ", table, re.MULTILINE) for name in near)
+    assert "higher phase" not in table
+    of_default = json.loads(hull("Li-Fe-O", "--entries", iron_oxides, "--json")[0])["rows"]
+    assert len(of_default) > len({row["formula"] for row in of_default})
 
 
 def test_json_says_what_made_the_labels(hull, salt):
@@ -133,12 +82,12 @@ def test_json_says_what_made_the_labels(hull, salt):
     assert about["entries_of_version"] == about["entries"] == 4
 
 
-def test_elements_and_binaries_alone_are_called_so(hull, tmp_path):
+def test_elements_and_binaries_alone_are_called_so(hull, tmp_path, write_entries):
     path = write_entries(tmp_path / "e.json", SALT | {"K": -1.0})
     assert "judged against 3 elements and 2 binaries alone, no ternaries" in hull("Na-K-Cl", "--entries", path)[0]
 
 
-def test_entries_of_other_elements_are_ignored(hull, salt, tmp_path):
+def test_entries_of_other_elements_are_ignored(hull, salt, tmp_path, write_entries):
     more = write_entries(tmp_path / "more.json", SALT | {"K": -1.0, "KCl": -7.5, "Fe": -8.0, "FeCl2": -15.0})
     documents = [json.loads(hull("Na-Cl", "--entries", path, "--json")[0]) for path in (salt, more)]
     assert documents[0]["rows"] == [row | {"source": "salt.json"} for row in documents[1]["rows"]]
@@ -182,7 +131,7 @@ def test_a_phase_coexists_with_others(hull, salt):
     assert "unbounded" in hull("Na-Cl", "--entries", salt, "--phase", "Na")[0]
 
 
-def test_more_elements_than_facets_are_found_for_leave_the_window(hull, tmp_path):
+def test_more_elements_than_facets_are_found_for_leave_the_window(hull, tmp_path, write_entries):
     energies = dict.fromkeys(("Na", "K", "Rb", "Cs", "Li", "Cl"), -1.0) | {"NaCl": -6.0, "CsCl": -7.0}
     path = write_entries(tmp_path / "e.json", energies)
     out, _ = hull("Na-K-Rb-Cs-Li-Cl", "--entries", path, "--phase", "NaCl")
@@ -201,9 +150,12 @@ def test_an_open_hull_agrees_with_pymatgen(hull, iron_oxides, diagram, option):
     document = json.loads(out)
     stable = [row["formula"] for row in document["rows"] if row["e_above_hull"] == 0]
     assert set(stable) == {entry.original_entry.reduced_formula for entry in expected.stable_entries}
-    assert document["hull"]["open"]["relative_to_the_element"] == pytest.approx(-1.5)
+    assert document["hull"]["open"]["relative_to_the_elements"] == {"O": pytest.approx(-1.5)}
     table, _ = hull("Li-Fe-O", "--entries", iron_oxides, "--open", "O", option, value)
-    assert f"open to O at {reference - 1.5:.3f} eV/atom, -1.500 relative to the element: {len(stable)} of" in table
+    assert (
+        f"open to O at {reference - 1.5:.3f} eV/atom, -1.500 relative to the element: {len(set(stable))} stable"
+        in table
+    )
 
 
 def test_an_element_that_would_precipitate_is_one_line_of_warning(hull, salt):
@@ -212,7 +164,7 @@ def test_an_element_that_would_precipitate_is_one_line_of_warning(hull, salt):
     assert err.count("\n") == 1
 
 
-def test_energies_per_cell_are_one_line_of_warning(hull, tmp_path):
+def test_energies_per_cell_are_one_line_of_warning(hull, tmp_path, write_entries):
     path = write_entries(tmp_path / "e.json", SALT | {"Na4Cl4": -200.0})
     out, err = hull("Na-Cl", "--entries", path)
     assert err.startswith("warning: ")
@@ -240,6 +192,23 @@ def test_a_temperature_turns_energies_into_free_energies(hull, tmp_path, salt):
     assert hot["hull"]["formation_energies"]
     assert hot["rows"][0]["formation_energy"] > cold["rows"][0]["formation_energy"] + 0.1  # a gas is consumed
     assert "free energies of formation at 900 K" in hull("Na-Cl", "--entries", path, "--temperature", "900")[0]
+
+
+def test_what_has_no_free_energy_is_named(hull, tmp_path):
+    path = tmp_path / "e.json"
+    gas, crystal_of_it = crystal("CO2", -24.0, 4.4), crystal("C2O4", -40.0, 5.0)
+    bare = ComputedEntry("CaO", -13.0, entry_id="id-bare")
+    entries = [crystal("Ca", -2.0, 5.5), crystal("C", -9.2, 2.2), crystal("O2", -9.8, 4.0), gas, crystal_of_it, bare]
+    path.write_text(json.dumps([entry.as_dict() for entry in entries]))
+    out, err = hull("Ca-C-O", "--entries", path, "--temperature", "500")
+    assert "left out: id-C2O4, id-bare: without a structure, or higher entries of an element or a gas" in out
+    assert err.startswith("warning: no free energy, so not on the hull: 1 of 5 entries")
+    document = json.loads(hull("Ca-C-O", "--entries", path, "--temperature", "500", "--all", "--json")[0])
+    assert document["hull"]["left_out"] == ["id-C2O4", "id-bare"]
+    assert [warning.split(":")[0] for warning in document["hull"]["warnings"]] == ["no free energy, so not on the hull"]
+    assert [row["id"] for row in document["rows"] if row["formula"] == "CO2"] == ["id-CO2"]
+    opened = hull("Ca-C-O", "--entries", path, "--temperature", "500", "--open", "O", "--delta-mu", "-1")[0]
+    assert "-1.000 relative to the element in its stable phase at 500 K and 1 bar" in opened
 
 
 MIXED = [
@@ -285,12 +254,28 @@ def test_a_scheme_joins_them_and_says_what_it_did(hull, mixed):
     assert about["scheme_version"].startswith("pymatgen ")
 
 
+def test_an_element_whose_entries_a_scheme_leaves_out_is_told_from_one_that_is_missing(refused, mixed):
+    documents = json.loads(mixed.read_text())
+    documents[1]["parameters"].pop("potcar_symbols")
+    mixed.write_text(json.dumps(documents))
+    message = refused("Fe-O", "--entries", mixed, "--scheme", "mp2020")
+    assert "the correction scheme mp2020 leaves out every entry of the element O, which the hull needs: O2" in message
+
+
+def test_a_pipe_that_closes_early_still_leaves_the_plot(salt, tmp_path):
+    command = f"{sys.executable} -m matscout hull Na-Cl --entries {salt} --plot {tmp_path}/hull.html | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert (tmp_path / "hull.html").stat().st_size > 10_000
+
+
 def test_before_and_after_a_scheme_in_one_command(hull, mixed):
     out, _ = hull("Fe-O", "--entries", mixed, "--compare", "mp2020")
-    assert re.search(r"before +scheme none: \d+ stable", out)
-    assert "a hull that must not be: energies of the protocols GGA and GGA+U" in out
-    assert re.search(r"after +scheme mp2020: \d+ stable", out)
+    assert re.search(r"before +scheme none, protocols GGA, GGA\+U: \d+ stable", out)
+    assert "no valid hull, shown to compare: energies of the protocols GGA and GGA+U" in out
+    assert re.search(r"after +scheme mp2020, protocol mp2020: \d+ stable", out)
     document = json.loads(hull("Fe-O", "--entries", mixed, "--compare", "mp2020", "--all", "--json")[0])
+    assert [document[side]["protocols"] for side in ("before", "after")] == [["GGA", "GGA+U"], ["mp2020"]]
     rows = {row["id"]: row for row in document["rows"]}
     assert rows["plain"]["stable_before"]
     assert rows["plain"]["e_above_hull_after"] is None
@@ -310,7 +295,10 @@ def test_plots_are_pages_that_need_no_network(hull, salt, tmp_path):
 
 def test_an_open_hull_is_plotted_over_the_other_elements(hull, iron_oxides, tmp_path):
     hull("Li-Fe-O", "--entries", iron_oxides, "--open", "O", "--delta-mu", "-1", "--plot", "open.json")
-    assert "Li-Fe" in json.loads((tmp_path / "open.json").read_text())["layout"]["title"]["text"]
+    drawn = (tmp_path / "open.json").read_text()
+    assert "Li-Fe" in json.loads(drawn)["layout"]["title"]["text"]
+    assert "FeO" in re.sub(r"</?sub>", "", drawn)  # not the Fe of a hull without its oxygen
+    assert "grand potential" in drawn
 
 
 HOSTILE = "mp\x1b[31m\n[red]1"
@@ -331,8 +319,12 @@ def test_what_a_file_says_steers_no_terminal(hull, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["NaCl", "--entries", "salt.json"], "write it as Li-Fe-O. Did you mean Na-Cl?"),
+        (["NaCl", "--entries", "salt.json"], '"NaCl" is a formula, and the chemical system of it is Na-Cl'),
+        (["CO", "--entries", "salt.json"], '"CO" is a formula, and the chemical system of it is C-O: name that'),
+        (["SiO2-H2O", "--entries", "salt.json"], "the chemical system of it is Si-O-H"),
         (["na-cl", "--entries", "salt.json"], "Did you mean Na-Cl?"),
+        (["NA_CL", "--entries", "salt.json"], "Did you mean Na-Cl?"),
+        (["Na--Cl", "--entries", "salt.json"], "an element is missing in the chemical system"),
         (["Na-Xx", "--entries", "salt.json"], "unknown element 'Xx'"),
         (["-", "--entries", "salt.json"], "the chemical system is empty"),
         (["Na-Na", "--entries", "salt.json"], "an element stands twice"),
@@ -344,7 +336,12 @@ def test_what_a_file_says_steers_no_terminal(hull, tmp_path):
         (["Na-Cl", "--entries", "salt.json", "--mu", "-5"], "needs the element that is open"),
         (["Na-Cl", "--entries", "salt.json", "--open", "Cl"], "--mu -5 on the scale of the energies, or --delta-mu"),
         (["Na-Cl", "--entries", "salt.json", "--open", "Cl", "--mu", "-5", "--delta-mu", "-1"], "; not both"),
-        (["Na-Cl", "--entries", "salt.json", "--open", "Cl", "--open", "Na", "--mu", "-5"], "--open stands 2 times"),
+        (["Na-Cl", "--entries", "salt.json", "--open", "Cl", "--open", "Na", "--mu", "-5"], "nothing but Cl, Na is in"),
+        (
+            ["Na-Cl", "--entries", "salt.json", "--open", "Cl", "--open", "Cl", "--mu", "-5"],
+            "with --open: Cl, Cl",
+        ),
+        (["Na-Cl", "--entries", "salt.json", "--open", "Cl", "--mu", "-5", "--mu", "-4"], "one for each, in the same"),
         (["Na-Cl", "--entries", "salt.json", "--open", "O", "--mu", "-5"], "the chemical system holds Na, Cl"),
         (["Na", "--entries", "salt.json", "--open", "Na", "--mu", "-5"], "nothing but Na"),
         (["Na-Cl", "--entries", "salt.json", "--open", "Cl", "--mu", "nan"], "the chemical potential of Cl is nan"),
@@ -355,6 +352,7 @@ def test_what_a_file_says_steers_no_terminal(hull, tmp_path):
         (["Na-Cl", "--entries", "salt.json", "--phase", "id-Na3Cl"], "0.55 eV/atom above the hull"),
         (["Na-Cl", "--entries", "salt.json", "--phase", "mp-1"], '"mp-1" is no formula, and no id'),
         (["Na-Cl", "--entries", "salt.json", "--decompose", "KCl"], "KCl holds K"),
+        (["Na-Cl", "--entries", "salt.json", "--decompose", "mp-1"], '"mp-1" is no formula, and no id'),
         (["Na-Cl", "--entries", "salt.json", "--decompose", "NaCl", "--phase", "NaCl"], "do not go together"),
         (["Na-Cl", "--entries", "salt.json", "--scheme", "mp220"], "Nearest: mp2020."),
         (["Na-Cl", "--entries", "salt.json", "--compare", "mp220"], "Nearest: mp2020."),
@@ -399,88 +397,3 @@ def test_help_needs_neither_pymatgen_nor_plotly():
     )
     assert "--entries" in loaded.stdout
     assert not re.search(r"\| +(pymatgen|plotly|numpy)\b", loaded.stderr)
-
-
-CAMPAIGN = {
-    "name": "cesium",
-    "seed": 1,
-    "space": {"prototypes": ["cubic-perovskite"], "elements": {"A": ["Cs", "Rb"], "B": ["Mg"], "X": ["F"]}},
-    "protocol": "chgnet-static",
-    "references": {"source": "computed", "prototypes_per_stoichiometry": 1},
-    "budget": {"calculations": 2, "first_batch": 2, "batch": 1},
-}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A store in which a campaign of two candidates was run."""
-    folder = tmp_path_factory.mktemp("finished")
-    with connect(folder / "matscout-store") as store:
-        Campaign(CampaignSpec.model_validate(CAMPAIGN), store).run()
-    return folder / "matscout-store"
-
-
-@pytest.fixture
-def here(finished, tmp_path):
-    """The campaign file beside its store, in the folder of the test."""
-    shutil.copytree(finished, tmp_path / "matscout-store")
-    (tmp_path / "cesium.yaml").write_text(yaml.safe_dump(CAMPAIGN))
-    return tmp_path
-
-
-def labels_of(store):
-    return {label["formula"]: label for label in store.collection("labels").find({})}
-
-
-def test_the_hull_of_a_campaign_is_that_of_its_labels(hull, here):
-    document = json.loads(hull("Cs-Mg-F", "--all", "--json")[0])
-    with connect(here / "matscout-store", read_only=True) as store:
-        label = labels_of(store)["CsMgF3"]
-    (row,) = [row for row in document["rows"] if row["formula"] == "CsMgF3"]
-    assert row["id"] == f"candidate:{label['candidate_id']}"
-    for key in ("e_above_hull", "decomposition_energy", "formation_energy"):
-        assert row[key] == pytest.approx(label[key], abs=1e-12)
-    assert document["hull"]["version"] == label["hull_version"]
-    assert document["hull"]["protocols"] == ["chgnet-static"]
-    assert document["hull"]["entries_of_version"] > document["hull"]["entries"]
-
-
-def test_the_campaign_is_found_as_other_commands_find_it(hull, here, monkeypatch):
-    expected = hull("Cs-Mg-F")[0]
-    assert "candidates: 1, references calculated: " in expected
-    for options in (["--campaign", "cesium.yaml"], ["--campaign", "cesium"], ["--store", "matscout-store"]):
-        assert hull("Cs-Mg-F", *options)[0] == expected
-    (here / "cesium.yaml").unlink()
-    assert hull("Cs-Mg-F")[0] == expected
-    (here / "matscout-store").rename(here / "elsewhere")
-    monkeypatch.setenv("MATSCOUT_STORE", "elsewhere")
-    get_settings.cache_clear()
-    assert hull("Cs-Mg-F")[0] == expected.replace("in matscout-store", "in elsewhere")
-
-
-def test_a_campaign_that_is_not_there_is_named(refused, here):
-    assert "no campaign caesium in store matscout-store (it holds cesium-" in refused("Cs-F", "--campaign", "caesium")
-    assert "it holds Cs, F, Mg, Rb" in refused("Cs-Fe-F")
-
-
-def test_a_campaign_has_free_energies_too(hull, here):
-    rows = json.loads(hull("Cs-Mg-F", "--temperature", "600", "--all", "--json")[0])["rows"]
-    assert {row["formula"] for row in rows} == {"Cs", "Mg", "F2", "CsF", "MgF2", "CsMgF3"}
-    cold = {row["id"]: row for row in json.loads(hull("Cs-Mg-F", "--all", "--json")[0])["rows"]}
-    assert all(
-        row["formation_energy"] > cold[row["id"]]["formation_energy"] for row in rows if "F" in row["formula"][1:]
-    )
-
-
-def test_labels_of_an_older_hull_are_pointed_out(hull, here):
-    with connect(here / "matscout-store") as store:
-        store.collection("labels").update_many({}, {"$set": {"hull_version": "0123456789abcdef"}})
-    out, err = hull("Cs-Mg-F")
-    assert err.startswith("the labels of campaign cesium are of the hull 0123456789abcdef")
-    assert out.startswith("hull of ")
-
-
-def test_a_campaign_whose_references_are_missing_has_no_hull(refused, here):
-    with connect(here / "matscout-store") as store:
-        store.collection("calculations").update_many({}, {"$set": {"state": "waiting"}})
-    assert "the references of campaign cesium are not all calculated yet" in refused("Cs-Mg-F")

@@ -246,7 +246,10 @@ def _plan_file(
     scheme = get_scheme(options.correction)
     given = [entry_name(entry) for entry in inside]
     scheme.check_protocols({protocol.name: ["all that the campaign calculates"], MATERIALS_PROJECT: given})
-    scheme.check_references(inside)
+    try:
+        scheme.check_references(inside)
+    except UserError as error:
+        raise UserError(f"{options.path}: {error}") from error
     sample = calibration_sample(inside, elements, options.error_sample)
     requests = tuple(_entry_request(entry, protocol) for entry in sample)
     description = (
@@ -268,12 +271,13 @@ def entry_name(entry: ComputedEntry) -> str:
 def _plan_recompute(options: FileReferences, protocol: Protocol, entries: Sequence[ComputedEntry]) -> ReferencePlan:
     """Choose the entries near the file's own hull, nearest first."""
     from matscout.workflows.stability.hull import Hull
-    from matscout.workflows.stability.schemes import get_scheme, ids_by_protocol
+    from matscout.workflows.stability.schemes import corrected_entries, get_scheme, ids_by_protocol
 
     # Uncorrected GGA and GGA+U have no hull of their own; corrected, they tell which phases are worth calculating.
     protocols = ids_by_protocol(entries)
     mp2020 = get_scheme("mp2020")
-    judged = mp2020.correct(entries).entries if len(protocols) > 1 and mp2020.joins(protocols) else entries
+    several = len(protocols) > 1 and mp2020.joins(protocols)
+    judged = corrected_entries(entries, mp2020).entries if several else entries
     hull = Hull.from_entries(judged)
     distances = hull.e_above_hull([e.composition for e in judged], [e.energy_per_atom for e in judged])
     near = [judged[i] for i in np.argsort(distances, kind="stable") if distances[i] <= options.window]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.core.entries import ComputedStructureEntry
 
 from matscout.errors import UserError
 from matscout.workflows.campaign.reference_plan import elements_of, entry_name
@@ -18,7 +18,7 @@ from matscout.workflows.stability.crystals import KnownCrystals
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pymatgen.entries.computed_entries import ComputedEntry
+    from pymatgen.core.entries import ComputedEntry
 
     from matscout.db.candidates import CandidateTable
     from matscout.db.documents import CalculationResult
@@ -37,9 +37,10 @@ class References:
     crystals
         Entries whose structure is known, those of the file that are not on the hull included: a candidate equal to one
         of them is no discovery.
-    protocol, source, scheme
-        Protocol of their energies, where they are from in a word or two, and the correction scheme that joins them
-        with the candidates'.
+    protocols
+        Protocol of each energy.
+    source, scheme
+        Where they are from in a word or two, and the correction scheme that joins them with the candidates'.
     report
         Where they come from, and the measured error of what they are compared with, eV/atom.
     """
@@ -48,7 +49,7 @@ class References:
     energies: tuple[float, ...]
     ids: tuple[str, ...]
     crystals: tuple[ComputedEntry, ...]
-    protocol: str
+    protocols: tuple[str, ...]
     source: str
     scheme: str
     report: dict[str, Any]
@@ -106,7 +107,7 @@ def build_references(
             if result.geometry is not None
         )
         + _not_calculated(plan, {request.subject for request, _ in finished}),
-        protocol=spec.protocol,
+        protocols=(spec.protocol,) * len(finished),
         source="references calculated",
         scheme="none",
         report=report,
@@ -184,10 +185,11 @@ def _not_calculated(plan: ReferencePlan, calculated: set[str]) -> tuple[Computed
 def _given_references(
     options: FileReferences, plan: ReferencePlan, results: Mapping[str, CalculationResult]
 ) -> References:
-    from matscout.workflows.stability.schemes import MATERIALS_PROJECT
+    from matscout.workflows.stability.schemes import corrected_entries, protocols_of
     from matscout.workflows.stability.schemes.calibration import measure_error
 
-    by_subject = {f"reference:{entry_name(entry)}": entry for entry in plan.entries}
+    entries = corrected_entries(plan.entries, options.correction).entries
+    by_subject = {f"reference:{entry_name(entry)}": entry for entry in entries}
     pairs = [
         (by_subject[request.subject].energy_per_atom, _energy(results[request.id]))
         for request in plan.requests
@@ -200,16 +202,16 @@ def _given_references(
         )
     error = measure_error([given for given, _ in pairs], [calculated for _, calculated in pairs])
     return References(
-        formulas=tuple(entry.composition.reduced_formula for entry in plan.entries),
-        energies=tuple(float(entry.energy_per_atom) for entry in plan.entries),
-        ids=tuple(entry_name(entry) for entry in plan.entries),
+        formulas=tuple(entry.composition.reduced_formula for entry in entries),
+        energies=tuple(float(entry.energy_per_atom) for entry in entries),
+        ids=tuple(entry_name(entry) for entry in entries),
         crystals=_not_calculated(plan, set()),
-        protocol=MATERIALS_PROJECT,
+        protocols=tuple(protocols_of(entries)),
         source=Path(options.path).name,
         scheme=options.correction,
         report={
             "source": plan.description,
-            "phases": len(plan.entries),
+            "phases": len(entries),
             "failed": len(plan.requests) - len(pairs),
             "correction": options.correction,
             "error": asdict(error),

@@ -135,7 +135,7 @@ def reference_hull(references: References) -> Hull:
         references.formulas,
         references.energies,
         references.ids,
-        protocols=references.protocol,
+        protocols=references.protocols,
         sources=references.source,
         scheme=references.scheme,
     )

@@ -58,8 +58,9 @@ class StoredState:
         else:
             on_hull = set(self.references.ids)
             given = [copy(entry) for entry in self.references.crystals if entry.entry_id in on_hull]
+        protocol_of = dict(zip(self.references.ids, self.references.protocols, strict=True))
         for entry in given:
-            entry.data = {**entry.data, "protocol": self.references.protocol}
+            entry.data = {**entry.data, "protocol": protocol_of[str(entry.entry_id)]}
         finished = (one for one in sorted(self.results) if self.results[one].outcome == "finished")
         return [*given, *(_entry(f"candidate:{one}", self.results[one]) for one in finished)]
 

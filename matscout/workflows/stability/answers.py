@@ -25,6 +25,7 @@ _KINDS = ("elements", "binaries", "ternaries", "quaternaries", "quinaries")
 _LARGEST_DENOMINATOR = 1000  # of an amount in a reaction written in whole numbers
 _LARGEST_WHOLE = 10_000
 _SAME_AMOUNT = 1e-6
+_DIGITS = 6  # significant, of an amount that is no whole number
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +97,14 @@ class Completeness:
         counts as one.
     by_source
         Entries by where they are from.
+    compositions
+        Distinct compositions by number of elements: the polymorphs of a compound compete as one.
     """
 
     by_system: Mapping[System, int]
     by_size: Mapping[int, int]
     by_source: Mapping[str, int]
+    compositions: Mapping[int, int]
 
     @property
     def has_gaps(self) -> bool:
@@ -108,9 +112,12 @@ class Completeness:
         return not all(self.by_size.values())
 
     def __str__(self) -> str:
-        """Say what a label is judged against, such as "3 elements and 6 binaries alone, no ternaries"."""
-        present = [(size, n) for size, n in self.by_size.items() if n]
-        missing = [_kind(size, 2) for size, n in self.by_size.items() if not n]
+        """Say what a label is judged against, such as "3 elements and 6 binaries alone, no ternaries".
+
+        Compositions are counted, not entries.
+        """
+        present = [(size, n) for size, n in self.compositions.items() if n]
+        missing = [_kind(size, 2) for size, n in self.compositions.items() if not n]
         text = _listed([f"{n} {_kind(size, n)}" for size, n in present])
         return f"{text} alone, no {_listed(missing, 'or')}" if missing else text
 
@@ -138,7 +145,7 @@ class Decomposition:
     Attributes
     ----------
     formula
-        Reduced formula of the composition.
+        Reduced formula of the composition; with decimals where small whole numbers do not give it.
     amount
         Formula units of it in the reaction.
     phases
@@ -179,7 +186,8 @@ def in_whole_numbers(amounts: Mapping[EntryId, float]) -> tuple[float, dict[Entr
     """
     exact = {name: Fraction(amount).limit_denominator(_LARGEST_DENOMINATOR) for name, amount in amounts.items()}
     multiple = lcm(*(fraction.denominator for fraction in exact.values()))
-    close = all(abs(float(exact[name]) - amount) < _SAME_AMOUNT for name, amount in amounts.items())
+    # Counted in the reaction as it is written: a small error in one unit would leave atoms over in a thousand.
+    close = all(abs(float(exact[name]) - amount) * multiple < _SAME_AMOUNT for name, amount in amounts.items())
     largest = multiple * max(1.0, *amounts.values())
     if not close or largest > _LARGEST_WHOLE:
         return 1.0, dict(amounts)
@@ -190,7 +198,9 @@ def reaction_term(amount: float, formula: str) -> str:
     """Write an amount of a formula, such as 2 NaCl; 1 is left out."""
     if abs(amount - 1) < _SAME_AMOUNT:
         return formula
-    return f"{round(amount)} {formula}" if abs(amount - round(amount)) < _SAME_AMOUNT else f"{amount:.4g} {formula}"
+    if abs(amount - round(amount)) < _SAME_AMOUNT:
+        return f"{round(amount)} {formula}"
+    return f"{amount:.{_DIGITS}g} {formula}"
 
 
 def _kind(size: int, n: int) -> str:

@@ -67,7 +67,7 @@ class FractionTable:
             return []
         # Which elements a row holds, as a few whole numbers: sorting these takes a tenth of sorting rows of bytes.
         bits = np.packbits(self.fractions > 0, axis=1)
-        words = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+        words = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))).view(np.uint64)
         order = np.lexsort(words.T)
         differs = (np.diff(words[order], axis=0) != 0).any(axis=1)
         rows_by_group = np.split(order, np.flatnonzero(differs) + 1)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matscout.workflows.stability.answers import Completeness, EntryColumns
+from matscout.workflows.stability.compositions import grid_keys
 
 if TYPE_CHECKING:
     from collections.abc import Container
+
+    from numpy.typing import NDArray
 
     from matscout.workflows.stability.blocks import Blocks
     from matscout.workflows.stability.compositions import System
@@ -41,18 +44,28 @@ def columns(entries: Blocks, elements: System) -> EntryColumns:
 def completeness(
     entries: Blocks, system: System, without: Container[EntryId], *, unlisted_elements: bool
 ) -> Completeness:
-    """Count the entries inside a chemical system, but for some; elements that are not listed may count as entries."""
+    """Count entries and compositions inside a chemical system, but for some; unlisted elements may count as entries."""
     by_system: dict[System, int] = {}
     by_source: dict[str, int] = {}
     by_size = dict.fromkeys(range(1, len(system) + 1), 0)
+    compositions = dict(by_size)
     for block in entries.within(system):
-        counted = [i for i in block.positions.tolist() if entries.ids[i] not in without]
+        rows = [row for row, i in enumerate(block.positions.tolist()) if entries.ids[i] not in without]
+        counted = block.positions[rows].tolist()
         by_size[len(block.system)] += len(counted)
+        compositions[len(block.system)] += count_compositions(block.fractions[rows])
         if counted:
             by_system[block.system] = len(counted)
         for i in counted:
             source = entries.origins[i][1]
             by_source[source] = by_source.get(source, 0) + 1
     if unlisted_elements:
-        by_size[1] += sum((element,) not in entries.by_system for element in system)
-    return Completeness(by_system, by_size, dict(sorted(by_source.items())))
+        unlisted = sum((element,) not in entries.by_system for element in system)
+        by_size[1] += unlisted
+        compositions[1] += unlisted
+    return Completeness(by_system, by_size, dict(sorted(by_source.items())), compositions)
+
+
+def count_compositions(fractions: NDArray[np.float64]) -> int:
+    """Count the distinct rows of atomic fractions, shape (n, k)."""
+    return len({key.tobytes() for key in grid_keys(fractions)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -113,11 +114,15 @@ class Hull:
         """Build the hull of pymatgen entries, corrected by a scheme, from their corrected energies.
 
         Entries go by their ids; one without goes by its formula, with a number for the higher entries of a composition.
-        Their protocols are those of `matscout.workflows.stability.schemes.protocols_of`.
+        Their protocols are those of `matscout.workflows.stability.schemes.protocols_of`. What the scheme cannot correct
+        is left out, with a warning that names it.
         """
-        from matscout.workflows.stability.schemes import get_scheme, protocols_of
+        from matscout.workflows.stability.schemes import corrected_entries, protocols_of
 
-        listed = list(get_scheme(scheme).correct(list(entries)).entries)
+        corrected = corrected_entries(entries, scheme)
+        if corrected.left_out:
+            warnings.warn(corrected.describe_left_out(), stacklevel=2)
+        listed = list(corrected.entries)
         table = fraction_table([entry.composition for entry in listed], [entry.entry_id for entry in listed])
         energies = np.array([entry.energy_per_atom for entry in listed])
         amounts = (table.fractions * table.atoms[:, None], table.elements)

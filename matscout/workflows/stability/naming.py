@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -20,6 +21,10 @@ EntryId: TypeAlias = str | int
 _NAMED_AT_MOST = 3  # entries in an error message
 _WHOLE = 1e-6  # by which amounts may miss whole numbers
 _LARGEST_MULTIPLE = 60  # of the smallest amount; compositions that need more are left to pymatgen
+_LARGEST_DENOMINATOR = 1000  # of an amount that pymatgen makes a whole number
+_SAME_FRACTION = 1e-8  # by which whole numbers may miss the fractions they are written for
+_DIGITS = 6  # significant, of an amount that is no whole number
+_LARGEST_UNIT = 9  # atoms of one element that other amounts are counted by
 
 
 def names_from_formulas(
@@ -47,12 +52,16 @@ def names_from_formulas(
 
 
 def formula(table: FractionTable, row: int) -> str:
-    """Reduced formula of one row, as pymatgen writes it."""
+    """Reduced formula of one row, as `reduced_formulas` writes it."""
     return reduced_formulas(table, [row])[0]
 
 
 def reduced_formulas(table: FractionTable, rows: Sequence[int]) -> list[str]:
-    """Reduced formulas of rows, as pymatgen writes them."""
+    """Reduced formulas of rows, as pymatgen writes them.
+
+    A composition that small whole numbers do not give is written with decimals, such as Fe0.9471O: a formula of
+    another composition would be no name of it, and its reactions would not balance.
+    """
     fractions = table.fractions[list(rows)]
     whole = _whole_amounts(fractions)
     names = []
@@ -113,7 +122,34 @@ def _element(symbol: str) -> str:
 
 
 def _from_pymatgen(amounts: dict[str, float]) -> str:
+    """Write the formula of atomic fractions, in whole numbers where they are exact, else in decimals."""
     if len(amounts) == 1:
         return _element(next(iter(amounts)))
-    whole, _ = Composition(amounts).get_integer_formula_and_factor(max_denominator=1000)
-    return str(Composition(whole).reduced_formula)
+    whole, _ = Composition(amounts).get_integer_formula_and_factor(max_denominator=_LARGEST_DENOMINATOR)
+    written = Composition(whole)
+    is_exact = all(abs(written.get_atomic_fraction(one) - share) < _SAME_FRACTION for one, share in amounts.items())
+    return str(written.reduced_formula) if is_exact else _in_decimals(amounts)
+
+
+def _in_decimals(fractions: dict[str, float]) -> str:
+    """Write atomic fractions as the formula of fewest digits in which some amount is a small whole number.
+
+    Where none is exact, amounts are counted by the largest.
+    """
+    largest = max(fractions.values())
+    texts = {symbol: _digits(fraction / largest) for symbol, fraction in fractions.items()}
+    least = np.inf
+    for share, unit in product(sorted(fractions.values(), reverse=True), range(1, _LARGEST_UNIT + 1)):
+        amounts = {symbol: fraction / share * unit for symbol, fraction in fractions.items()}
+        tried = {symbol: _digits(amount) for symbol, amount in amounts.items()}
+        exact = all(abs(float(tried[symbol]) / amount - 1) < _SAME_FRACTION for symbol, amount in amounts.items())
+        length = sum(map(len, tried.values())) + unit
+        if exact and length < least:
+            texts, least = tried, length
+    ordered = [part.removesuffix("1") for part in Composition(dict.fromkeys(fractions, 1)).formula.split()]
+    return "".join(symbol if texts[symbol] == "1" else symbol + texts[symbol] for symbol in ordered)
+
+
+def _digits(amount: float) -> str:
+    """Write an amount without exponent, which a formula does not know."""
+    return np.format_float_positional(amount, precision=_DIGITS, fractional=False, trim="-")

@@ -25,7 +25,7 @@ from matscout.errors import UserError
 from matscout.workflows.stability.compositions import fraction_table, grid_keys
 from matscout.workflows.stability.hull import Hull
 from matscout.workflows.stability.naming import names_from_formulas, some
-from matscout.workflows.stability.schemes import get_scheme, protocols_of
+from matscout.workflows.stability.schemes import corrected_entries, protocols_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -212,7 +212,10 @@ class _Cold:
     @classmethod
     def of(cls, entries: Iterable[ComputedEntry], scheme: str, source: str | None) -> _Cold:
         """Put entries in columns, and count their energies from the elements."""
-        corrected = get_scheme(scheme).correct(list(entries)).entries
+        kept = corrected_entries(entries, scheme)
+        if kept.left_out:
+            warnings.warn(kept.describe_left_out(), stacklevel=4)
+        corrected = kept.entries
         compositions = [entry.composition for entry in corrected]
         energies = np.array([entry.energy_per_atom for entry in corrected])
         given = [entry.entry_id for entry in corrected]
@@ -254,7 +257,9 @@ class _Cold:
                     f"a free energy needs a volume, but {who}; give ComputedStructureEntries, or leave these "
                     f'out with without_structure="leave out": what they compete with then looks more stable'
                 )
-            warnings.warn(f"no free energy, so not on the hull: {who}", stacklevel=3)
+            warnings.warn(
+                f"no free energy, so not on the hull: {who}. What they compete with looks more stable", stacklevel=3
+            )
         left_out = set(bare)
         return [row for row in self.kept if row not in left_out]
 

@@ -14,8 +14,9 @@ from matscout.workflows.campaign.reference_plan import (
 )
 from matscout.workflows.campaign.reference_prototypes import BINARIES, ELEMENTS, MOLECULAR
 from matscout.workflows.campaign.references import build_references, element_errors, known_element_energies
-from matscout.workflows.campaign.stages import enumerate_space
+from matscout.workflows.campaign.stages import enumerate_space, reference_hull
 from matscout.workflows.enumeration import common_oxidation_states, get_prototype
+from matscout.workflows.stability import Hull
 
 
 def finished(request, energy=-3.0):
@@ -202,3 +203,100 @@ def test_an_uncorrected_file_is_judged_corrected_and_calculated_again_all_the_sa
     uncorrected = plan_references(spec, table, entries)
     assert uncorrected.requests == corrected.requests
     assert [entry.energy_adjustments for entry in uncorrected.entries] == [[]] * len(corrected.entries)
+
+
+def entry_of(formula, *adjustments, data=None, run_type="GGA"):
+    """An entry of Materials Project settings in eV per cell, with a structure that nobody calculates."""
+    from pymatgen.core import Lattice, Structure
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    symbols = [symbol for symbol, n in Composition(formula).items() for _ in range(int(n))]
+    structure = Structure(Lattice.cubic(5), symbols, [[n / len(symbols)] * 3 for n in range(len(symbols))])
+    return ComputedStructureEntry(
+        structure,
+        -3.0 * len(symbols),
+        energy_adjustments=list(adjustments),
+        parameters={"run_type": run_type, "hubbards": {}} if run_type else {},
+        data=data,
+        entry_id=f"mp-{formula}",
+    )
+
+
+def correction(value=-0.687, kind="oxide"):
+    from pymatgen.entries.computed_entries import CompositionEnergyAdjustment
+
+    return CompositionEnergyAdjustment(value, 1, name=f"MP2020 anion correction ({kind})")
+
+
+@pytest.fixture
+def against_file(tiny):
+    """The plan and spec of a campaign in a chemical system, against entries of a file that are taken as they are."""
+
+    def made(system, entries):
+        from matscout.workflows.campaign.space import SpaceSpec
+        from matscout.workflows.campaign.spec import FileReferences
+
+        options = FileReferences(source="file", path="mp.json", recompute=False, correction="chgnet-as-mp2020")
+        space = SpaceSpec(prototypes=["rock-salt"], elements=system.split("-"))
+        spec = tiny.model_copy(update={"space": space, "references": options})
+        table = enumerate_space(spec).table
+        return spec, table, plan_references(spec, table, entries)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("system", "entries", "words"),
+    [
+        ("Cd-Te", [entry_of("Cd"), entry_of("Te"), entry_of("CdTe")], r"1 are not corrected \(GGA\).*mp-CdTe"),
+        (
+            "Li-O",
+            [entry_of("Li"), entry_of("O2"), entry_of("Li2O", correction()), entry_of("LiO2")],
+            r"1 are not corrected \(GGA\).*mp-LiO2",
+        ),
+        (
+            "Mg-O",
+            [entry_of("Mg"), entry_of("O2"), entry_of("MgO", correction()), entry_of("MgO2", correction(-0.9))],
+            r"another version of MP2020 \(anion correction \(oxide\) -0\.9 eV/atom\): mp-MgO2",
+        ),
+        ("Cu-Mg", [entry_of("Mg", run_type=None), entry_of("Cu")], r"1 do not state how .*: mp-Mg"),
+        ("Cu-Mg", [entry_of("Mg", data={"protocol": "mp2020-gpaw"}), entry_of("Cu")], r"1 are of mp2020-gpaw: mp-Mg"),
+    ],
+)
+def test_a_file_whose_energies_are_not_all_mp2020_is_refused_before_anything_is_calculated(
+    against_file, system, entries, words
+):
+    with pytest.raises(UserError, match=words):
+        against_file(system, entries)
+
+
+@pytest.mark.parametrize(
+    ("system", "entries"),
+    [
+        ("Mg-O", [entry_of("Mg"), entry_of("O2"), entry_of("MgO", correction())]),
+        ("Cu-Mg", [entry_of("Mg"), entry_of("Cu"), entry_of("MgCu2")]),
+        ("Cu-Mg", [entry_of("Mg", data={"protocol": "mp2020"}), entry_of("Cu", data={"protocol": "chgnet-static"})]),
+    ],
+)
+def test_every_reference_of_a_file_carries_its_own_protocol(against_file, system, entries):
+    spec, table, plan = against_file(system, entries)
+    results = {request.id: finished(request) for request in plan.requests}
+    references = build_references(spec, table, plan, results)
+    stated = [entry.data.get("protocol", "mp2020") for entry in entries]
+    assert references.protocols == tuple(stated)
+    hull = Hull(
+        references.formulas,
+        references.energies,
+        references.ids,
+        protocols=references.protocols,
+        scheme=references.scheme,
+    )
+    assert hull.columns().protocols == tuple(stated)
+    assert hull.columns().energies.tolist() == pytest.approx([entry.energy_per_atom for entry in entries])
+    assert [entry.energy_adjustments for entry in plan.entries] == [entry.energy_adjustments for entry in entries]
+
+
+def test_calculated_references_are_of_the_campaigns_protocol(tiny, plan):
+    references = build_references(tiny, enumerate_space(tiny).table, plan, {r.id: finished(r) for r in plan.requests})
+    assert references.protocols == (tiny.protocol,) * len(plan.requests)
+    assert reference_hull(references).protocols == (tiny.protocol,)

@@ -12,7 +12,7 @@ from pymatgen.entries.computed_entries import ComputedEntry
 
 from matscout.errors import UserError
 from matscout.workflows.stability import EnergyWarning, Hull, restrict
-from matscout.workflows.stability.compositions import grid_keys
+from matscout.workflows.stability.compositions import fraction_table, grid_keys
 
 SYMBOLS = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr")
 
@@ -51,6 +51,24 @@ def test_what_lies_within_a_grid_step_is_one_composition_and_no_small_fraction_l
         rows = np.array([[1.0, whole - 1.0]]) * [[1.0], [0.1], [1 / 3], [0.7]]
         keys = grid_keys(rows / rows.sum(axis=1, keepdims=True))
         assert (keys == keys[0]).all(), whole
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("n_elements", [3, 40, 90])
+def test_rows_are_grouped_by_the_elements_they_hold(n_elements, layout):
+    rng = np.random.default_rng(n_elements)
+    symbols = [Element.from_Z(z).symbol for z in range(1, n_elements + 1)]
+    amounts = rng.integers(1, 4, (200, n_elements)) * (rng.random((200, n_elements)) < 2 / n_elements)
+    amounts[:, 0] += amounts.sum(axis=1) == 0
+    table = fraction_table((np.asarray(amounts, dtype=float, order=layout), symbols))
+    groups = {system: (rows.tolist(), fractions) for system, rows, fractions in table.by_system()}
+    expected = {}
+    for row, some in enumerate(amounts > 0):
+        expected.setdefault(tuple(sorted(np.array(symbols)[some].tolist())), []).append(row)
+    assert {system: rows for system, (rows, _) in groups.items()} == expected
+    for system, (rows, fractions) in groups.items():
+        columns = [table.elements.index(symbol) for symbol in system]
+        assert (fractions == table.fractions[np.ix_(rows, columns)]).all()
 
 
 def test_columns_of_elements_that_no_row_holds_mean_nothing():

@@ -30,6 +30,20 @@ def test_large_whole_numbers_are_kept():
     assert reduced_formulas(fraction_table(["Fe0.97O", "H122C61N"]), range(2)) == ["Fe97O100", "H122C61N"]
 
 
+def test_what_whole_numbers_do_not_give_is_written_with_decimals():
+    given = ["Fe0.9471O", "Fe1.8942O2", "Li0.9713Ni0.9517O2", "YBa2Cu3O6.973", "Na0.123456Cl"]
+    written = ["Fe0.9471O", "Fe0.9471O", "Li0.9713Ni0.9517O2", "Ba2YCu3O6.973", "Na0.123456Cl"]
+    assert reduced_formulas(fraction_table(given), range(len(given))) == written
+
+
+@given(st.dictionaries(symbols, st.floats(0.001, 1.0), min_size=2, max_size=4))
+def test_a_formula_names_its_own_composition(amounts):
+    table = fraction_table([amounts])
+    again = fraction_table([formula(table, 0)])
+    assert again.elements == table.elements
+    assert again.fractions == pytest.approx(table.fractions, abs=1e-6)
+
+
 def test_missing_ids_are_filled_in_by_energy():
     table = fraction_table(["NaCl", "Na2Cl2", "KCl"])
     names = names_from_formulas(table, np.array([-3.0, -3.5, -1.0]), [None, None, "mine"], taken={"NaCl#2"})

@@ -13,10 +13,17 @@ from matscout.workflows.stability.schemes.fitted import FittedReferences
 from matscout.workflows.stability.schemes.protocols import (
     MATERIALS_PROJECT,
     ids_by_protocol,
+    names_of,
     protocol_of,
     protocols_of,
 )
-from matscout.workflows.stability.schemes.registry import check_joinable, get_scheme, register_scheme, scheme_names
+from matscout.workflows.stability.schemes.registry import (
+    check_joinable,
+    corrected_entries,
+    get_scheme,
+    register_scheme,
+    scheme_names,
+)
 
 __all__ = [
     "MATERIALS_PROJECT",
@@ -26,8 +33,10 @@ __all__ = [
     "FittedReferences",
     "FormationEnthalpy",
     "check_joinable",
+    "corrected_entries",
     "get_scheme",
     "ids_by_protocol",
+    "names_of",
     "protocol_of",
     "protocols_of",
     "read_enthalpies",

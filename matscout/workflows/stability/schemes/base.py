@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Any
 from matscout.errors import UserError
 from matscout.workflows.stability.blocks import NOT_STATED
 from matscout.workflows.stability.naming import some
-from matscout.workflows.stability.schemes.protocols import name_of
+from matscout.workflows.stability.schemes.protocols import ids_by_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pymatgen.core.entries import ComputedEntry, EnergyAdjustment
-
-_MATERIALS_PROJECT_PARAMETERS = frozenset(
-    {"run_type", "hubbards", "is_hubbard", "potcar_symbols", "potcar_spec", "pseudo_potential"}
-)
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Corrected:
     entries
         Entries with the scheme's energy adjustments, in their order: new ones wherever anything changed.
     left_out
-        Id of each entry that the scheme cannot correct, and why.
+        Name of each entry that the scheme cannot correct, as `names_of` has it, and why.
     report
         What was done, for files and for `--json`: numbers, names and lists of names.
     lines
@@ -42,6 +38,16 @@ class Corrected:
     left_out: tuple[tuple[str, str], ...] = ()
     report: dict[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
+
+    def describe_left_out(self) -> str:
+        """Name what is left out, and why; empty where nothing is.
+
+        Examples
+        --------
+        >>> Corrected((), (("mp-135", "Invalid U value of 0.0 on Fe, expected 5.3"),)).describe_left_out()
+        '1 left out: mp-135: Invalid U value of 0.0 on Fe, expected 5.3'
+        """
+        return told_left_out(self.left_out) if self.left_out else ""
 
 
 class CorrectionScheme(ABC):
@@ -88,8 +94,11 @@ class CorrectionScheme(ABC):
         return True
 
     def check_references(self, entries: Sequence[ComputedEntry]) -> None:
-        """Raise a UserError unless reference entries from a file are what the scheme takes them for: any, here."""
-        del entries
+        """Raise a UserError unless reference entries from a file are what the scheme takes them for.
+
+        Here, entries whose energies may stand on one hull as they are. A scheme that corrects them takes more.
+        """
+        self.check_protocols(ids_by_protocol(entries))
 
     def correct(self, entries: Sequence[ComputedEntry]) -> Corrected:
         """Give entries the scheme's energies; those passed in stay as they are.
@@ -132,11 +141,11 @@ def adjusted(entry: ComputedEntry, adjustments: Sequence[EnergyAdjustment], prot
     return new
 
 
-def is_materials_project(entry: ComputedEntry) -> bool:
-    """Whether an entry carries any of the parameters that the Materials Project writes."""
-    return not _MATERIALS_PROJECT_PARAMETERS.isdisjoint(entry.parameters)
+def with_reasons(left_out: Iterable[tuple[str, str]]) -> str:
+    """Name some entries, each with the reason why it is left out."""
+    return some(f"{name}: {why}" for name, why in left_out)
 
 
-def named(entries: Iterable[ComputedEntry]) -> str:
-    """Name some entries by id and formula."""
-    return some(f"{name_of(entry)} ({entry.reduced_formula})" for entry in entries)
+def told_left_out(left_out: Sequence[tuple[str, str]]) -> str:
+    """Say how many entries are left out, and name some with their reasons."""
+    return f"{len(left_out)} left out: {with_reasons(left_out)}"

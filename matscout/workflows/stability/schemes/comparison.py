@@ -12,7 +12,7 @@ from matscout.workflows.stability.compositions import fraction_table
 from matscout.workflows.stability.hull import Hull
 from matscout.workflows.stability.naming import names_from_formulas, some
 from matscout.workflows.stability.schemes.protocols import ids_by_protocol
-from matscout.workflows.stability.schemes.registry import check_joinable, get_scheme
+from matscout.workflows.stability.schemes.registry import check_joinable, corrected_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,7 +77,7 @@ def compare_schemes(
     attributes: dict[str, dict[str, Any]] = {}
     reasons: dict[str, list[str]] = {}
     for side, scheme in (("before", before), ("after", after)):
-        corrected = get_scheme(scheme).correct(listed)
+        corrected = corrected_entries(listed, scheme)
         mixed = _mixed(corrected, scheme, allow_mixed=allow_mixed)
         distances, stable = _distances(corrected.entries)
         columns[f"e_above_hull_{side}"] = [distances.get(name, np.nan) for name in names]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymatgen.core.composition import Composition
 
 from matscout.errors import UserError
 from matscout.workflows.stability.compositions import fraction_table
+from matscout.workflows.stability.files import read_document
 
 if TYPE_CHECKING:
     from os import PathLike
 
-_GZIP = b"\x1f\x8b"
 _ENERGY_KEYS = ("exp energy", "energy", "enthalpy")
 _LARGEST = 8.0  # eV/atom; the strongest bound fluorides and oxides have below 5
 
@@ -90,24 +86,10 @@ def read_enthalpies(path: str | PathLike[str]) -> list[FormationEnthalpy]:
     UserError
         The file is missing, not JSON or damaged, or an item is not as above.
     """
-    document = _document(Path(path))
+    document = read_document(path, "formation enthalpies", "a list of formation enthalpies")
     if not isinstance(document, list) or not document:
         raise UserError(f'{path} holds no list of formation enthalpies: {{"formula": "Li2O", "exp energy": -6.20}}')
     return [_enthalpy(item, f"{path}, item {i}") for i, item in enumerate(document)]
-
-
-def _document(path: Path) -> Any:
-    try:
-        content = path.read_bytes()
-        return json.loads(gzip.decompress(content) if content.startswith(_GZIP) else content)
-    except FileNotFoundError:
-        raise UserError(f"no file of formation enthalpies {path}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON ({error}); expected a list of formation enthalpies") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _enthalpy(item: Any, place: str) -> FormationEnthalpy:

@@ -14,16 +14,23 @@ from pymatgen.core.entries import CompositionEnergyAdjustment
 import matscout
 from matscout.errors import UserError
 from matscout.workflows.stability.naming import some
-from matscout.workflows.stability.schemes.base import Corrected, CorrectionScheme, adjusted, in_words, what_to_do
+from matscout.workflows.stability.schemes.base import (
+    Corrected,
+    CorrectionScheme,
+    adjusted,
+    in_words,
+    told_left_out,
+    what_to_do,
+)
 from matscout.workflows.stability.schemes.enthalpies import read_enthalpies
 from matscout.workflows.stability.schemes.least_squares import fit
 from matscout.workflows.stability.schemes.matching import as_list, lowest_of, match, weights
 from matscout.workflows.stability.schemes.protocols import (
-    calculated_by,
     is_gga_of_materials_project,
-    name_of,
+    names_of,
     protocol_of,
     states_corrections_only,
+    without_u,
 )
 from matscout.workflows.stability.schemes.species import Species, functional_of, species_of
 
@@ -236,16 +243,16 @@ class FittedReferences(CorrectionScheme):
         """Whether all are of the functional that was fitted."""
         return all(
             protocol == self.protocol
-            or functional_of("GGA" if is_gga_of_materials_project(protocol) else protocol) == self.species.functional
+            or ("GGA" if is_gga_of_materials_project(protocol) else without_u(protocol)) == self.species.functional
             for protocol in protocols
         )
 
     def check_references(self, entries: Sequence[ComputedEntry]) -> None:
         """Refuse entries of another functional than the fit's."""
         other: dict[str, list[object]] = {}
-        for entry in entries:
-            if functional_of(calculated_by(entry)) != self.species.functional and not states_corrections_only(entry):
-                other.setdefault(protocol_of(entry), []).append(name_of(entry))
+        for entry, name in zip(entries, names_of(entries), strict=True):
+            if functional_of(entry) != self.species.functional and not states_corrections_only(entry):
+                other.setdefault(protocol_of(entry), []).append(name)
         if other:
             self._refuse(other)
 
@@ -263,13 +270,13 @@ class FittedReferences(CorrectionScheme):
         self.check_references(entries)
         kept: list[ComputedEntry] = []
         left_out: list[tuple[str, str]] = []
-        for entry in entries:
+        for entry, name in zip(entries, names_of(entries), strict=True):
             if states_corrections_only(entry):
                 refusal = f"called {protocol_of(entry)}, but without the corrections that were made"
             else:
                 refusal = self.species.refusal(entry)
             if refusal:
-                left_out.append((name_of(entry), refusal))
+                left_out.append((name, refusal))
             else:
                 kept.append(adjusted(entry, self._adjustments(entry), self.protocol))
         return self._corrected(kept, left_out)
@@ -296,7 +303,7 @@ class FittedReferences(CorrectionScheme):
                 "and the stable phases among the entries?"
             )
         if left_out:
-            lines.append(f"{len(left_out)} left out: {some(f'{name}: {why}' for name, why in left_out)}")
+            lines.append(told_left_out(left_out))
         report = {
             "scheme": self.name,
             "version": self.version,

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from functools import cache
-from hashlib import sha256
-from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matscout.errors import UserError
 from matscout.workflows.stability.blocks import NOT_STATED
 from matscout.workflows.stability.naming import some
-from matscout.workflows.stability.schemes.base import Corrected, CorrectionScheme, adjusted, in_words, what_to_do
+from matscout.workflows.stability.schemes.base import (
+    Corrected,
+    CorrectionScheme,
+    adjusted,
+    in_words,
+    told_left_out,
+    what_to_do,
+    with_reasons,
+)
+from matscout.workflows.stability.schemes.due import hubbard_u, is_due
+from matscout.workflows.stability.schemes.mp2020_table import mp2020_table
 from matscout.workflows.stability.schemes.protocols import (
     MATERIALS_PROJECT,
     calculated_by,
-    hubbard_u,
-    is_due,
     is_gga_of_materials_project,
-    name_of,
+    names_of,
     protocol_of,
     protocols_of,
+    runs_as_materials_project,
     states_corrections_only,
 )
 
@@ -32,8 +36,7 @@ if TYPE_CHECKING:
     from pymatgen.core.entries import ComputedEntry, EnergyAdjustment
 
 _FAR = 1e-6  # eV/atom: recorrected energies that agree to this are unchanged
-_BY_OXIDATION_STATE = frozenset({"Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"})
-_DATA = "MP2020Compatibility.yaml"
+_ALWAYS_AN_ANION = frozenset({"S"})  # of the table's elements; the others go by their oxidation states
 
 
 class Mp2020(CorrectionScheme):
@@ -57,7 +60,7 @@ class Mp2020(CorrectionScheme):
     @property
     def version(self) -> str:
         """Pymatgen's version, and a hash of the corrections it brings."""
-        return _version()
+        return mp2020_table().version
 
     def check_protocols(self, entries_of: Mapping[str, Sequence[object]]) -> None:
         """Take corrected entries only: those that `correct` returns."""
@@ -78,9 +81,9 @@ class Mp2020(CorrectionScheme):
     def check_references(self, entries: Sequence[ComputedEntry]) -> None:
         """Refuse entries of other settings than the Materials Project's."""
         other: dict[str, list[object]] = {}
-        for entry, protocol in zip(entries, protocols_of(entries), strict=True):
-            if not is_gga_of_materials_project(protocol) and not is_gga_of_materials_project(calculated_by(entry)):
-                other.setdefault(protocol, []).append(name_of(entry))
+        for entry, name, protocol in zip(entries, names_of(entries), protocols_of(entries), strict=True):
+            if not runs_as_materials_project(entry, protocol):
+                other.setdefault(protocol, []).append(name)
         if other:
             self._refuse(other)
 
@@ -99,20 +102,21 @@ class Mp2020(CorrectionScheme):
         pairs: list[tuple[ComputedEntry, ComputedEntry]] = []
         left_out: list[tuple[str, str]] = []
         unguessed: list[str] = []
-        for entry in entries:
+        for entry, name in zip(entries, names_of(entries), strict=True):
             if _is_corrected_elsewhere(entry):
                 pairs.append((entry, entry))
                 continue
             adjustments, refusal, no_states = _adjustments(entry)
             if refusal:
-                left_out.append((name_of(entry), refusal))
+                left_out.append((name, refusal))
                 continue
             pairs.append((entry, adjusted(entry, adjustments, self.name)))
             if no_states:
-                unguessed.append(name_of(entry))
+                unguessed.append(name)
         if entries and not pairs:
             raise UserError(
-                f"the correction scheme {self.name} can correct none of the {len(entries)} entries: {_named(left_out)}"
+                f"the correction scheme {self.name} can correct none of the {len(entries)} entries: "
+                f"{with_reasons(left_out)}"
             )
         return self._corrected(pairs, left_out, unguessed)
 
@@ -144,7 +148,7 @@ class Mp2020(CorrectionScheme):
                 f"no oxidation states found, so the most electronegative element alone corrected: {some(unguessed)}"
             )
         if left_out:
-            lines.append(f"{len(left_out)} left out: {_named(left_out)}")
+            lines.append(told_left_out(left_out))
         return Corrected(tuple(kept), tuple(left_out), report, tuple(lines))
 
     def _refuse(self, other: Mapping[str, Sequence[object]]) -> None:
@@ -163,10 +167,6 @@ def _is_corrected_elsewhere(entry: ComputedEntry) -> bool:
     )
 
 
-def _named(left_out: Sequence[tuple[str, str]]) -> str:
-    return some(f"{name}: {why}" for name, why in left_out)
-
-
 def _adjustments(entry: ComputedEntry) -> tuple[Sequence[EnergyAdjustment], str, bool]:
     """Ask pymatgen for adjustments, why it refuses the entry, and whether it guessed which element is the anion."""
     from pymatgen.entries.compatibility import CompatibilityError, MaterialsProject2020Compatibility
@@ -176,6 +176,8 @@ def _adjustments(entry: ComputedEntry) -> tuple[Sequence[EnergyAdjustment], str,
     if "potcar_symbols" not in entry.parameters and not entry.parameters.get("potcar_spec"):
         return [], "no potcar_symbols or potcar_spec in its parameters", False
     bare = adjusted(entry, [], MATERIALS_PROJECT)  # pymatgen writes oxidation states into the data
+    if calculated_by(entry) in {"GGA", "GGA+U"}:  # it knows one spelling of the run type, in the parameters alone
+        bare.parameters = {**entry.parameters, "run_type": calculated_by(entry)}
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
@@ -185,23 +187,16 @@ def _adjustments(entry: ComputedEntry) -> tuple[Sequence[EnergyAdjustment], str,
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             return [], f"parameters or data that pymatgen cannot read ({type(error).__name__}: {error})", False
     unknown = any("guess oxidation states" in str(warning.message) for warning in said)
-    return adjustments, "", unknown and not _BY_OXIDATION_STATE.isdisjoint(entry.composition.get_el_amt_dict())
+    by_state = mp2020_table().anions - _ALWAYS_AN_ANION
+    return adjustments, "", unknown and not by_state.isdisjoint(entry.composition.get_el_amt_dict())
 
 
 def _reason(entry: ComputedEntry, message: str) -> str:
-    """Pymatgen's reason in short: its own message may hold the whole structure."""
+    """Pymatgen's reason in short: its own message may hold the whole structure, or an id of None."""
+    if "run type" in message:
+        return f"run type {calculated_by(entry)}, not GGA or GGA+U"
     if "U value" in message:
         own = {symbol: f"{u:g}" for symbol, u in hubbard_u(entry).items()}
         given = ", ".join(f"{symbol} {u}" for symbol, u in own.items()) or "none"
         return f"{message.split(' for {', maxsplit=1)[0]} (run as {calculated_by(entry)}, U: {given})"
     return message
-
-
-@cache
-def _version() -> str:
-    # The package itself takes seconds to import; its data file lies beside it.
-    spec = find_spec("pymatgen.analysis.compatibility")
-    if spec is None or spec.origin is None:
-        raise UserError("the correction scheme mp2020 needs pymatgen.analysis.compatibility: install pymatgen")
-    content = (Path(spec.origin).parent / _DATA).read_bytes()
-    return f"pymatgen {version('pymatgen')}, {_DATA} {sha256(content).hexdigest()[:8]}"

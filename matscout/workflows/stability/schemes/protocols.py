@@ -6,15 +6,18 @@ Project writes into its entries: run type, Hubbard U and energy adjustments.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pymatgen.core.entries import CompositionEnergyAdjustment
 
 from matscout.workflows.stability.blocks import NOT_STATED
+from matscout.workflows.stability.schemes.due import hubbard_u, is_due
+from matscout.workflows.stability.schemes.mp2020_table import mp2020_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pymatgen.core.entries import ComputedEntry, EnergyAdjustment
 
@@ -28,12 +31,12 @@ MIXED_FUNCTIONALS = "mp-gga-r2scan"
 """Materials Project entries joined by its own GGA/r2SCAN mixing scheme."""
 
 _WITHOUT_U = frozenset({MATERIALS_PROJECT, OTHER_CORRECTIONS, MIXED_FUNCTIONALS, NOT_STATED})
-_FITTED = "fitted-references"
+_PLAIN_GGA = frozenset({"GGA", "GGA+U"})
+_FITTED = re.compile(r"fitted-references [0-9a-f]{8}")
+_ANOTHER_VERSION = re.compile(rf"{MATERIALS_PROJECT} with (.+ eV/atom)")
+_WITH_U = re.compile(r"(.+)\+U(?: \([A-Z][a-z]? [0-9.]+(?:, [A-Z][a-z]? [0-9.]+)*\))?")
 _SPELLING = {"gga": "GGA", "pbe": "PBE", "pbesol": "PBEsol", "scan": "SCAN", "r2scan": "r2SCAN"}
-_CORRECTED_ANIONS = frozenset({"S", "F", "Cl", "Br", "I", "N", "H", "Se", "Te", "Sb", "Si"})
-_SAME_U = 1e-6  # eV
 _SAME_CORRECTION = 4  # digits of eV/atom; published corrections have three
-_UNKNOWN_U = float("nan")
 
 
 def protocol_of(entry: ComputedEntry) -> str:
@@ -72,7 +75,7 @@ def protocol_of(entry: ComputedEntry) -> str:
     return NOT_STATED if calculated == NOT_STATED else OTHER_CORRECTIONS
 
 
-def protocols_of(entries: Iterable[ComputedEntry]) -> list[str]:
+def protocols_of(entries: Iterable[ComputedEntry], beside: str = "") -> list[str]:
     """Protocol of each entry, judged together with the others.
 
     Three things are seen only in the set:
@@ -82,11 +85,19 @@ def protocols_of(entries: Iterable[ComputedEntry]) -> list[str]:
     - GGA and GGA+U are the same calculation for what holds no element with a U. They are one protocol, "GGA+U", unless
       an element has a U in one entry and none, or another, in the next.
     - MP2020 corrections of two versions, which differ in their energies per atom, are two protocols.
+
+    Parameters
+    ----------
+    entries
+        The set.
+    beside
+        Corrected set that the entries will stand beside, such as "mp2020"; told from the entries themselves where
+        empty.
     """
     listed = list(entries)
     names = [protocol_of(entry) for entry in listed]
     present = set(names)
-    corrected = next(
+    corrected = beside or next(
         (name for name in (MIXED_FUNCTIONALS, MATERIALS_PROJECT, OTHER_CORRECTIONS) if name in present), ""
     )
     if corrected:
@@ -99,17 +110,27 @@ def protocols_of(entries: Iterable[ComputedEntry]) -> list[str]:
 
 
 def ids_by_protocol(entries: Iterable[ComputedEntry]) -> dict[str, list[object]]:
-    """Ids of the entries of each protocol, as `CorrectionScheme.check_protocols` takes them; a formula where no id."""
+    """Names of the entries of each protocol, as `CorrectionScheme.check_protocols` takes them."""
     listed = list(entries)
     found: dict[str, list[object]] = {}
-    for entry, name in zip(listed, protocols_of(listed), strict=True):
-        found.setdefault(name, []).append(name_of(entry))
+    for name, protocol in zip(names_of(listed), protocols_of(listed), strict=True):
+        found.setdefault(protocol, []).append(name)
     return found
 
 
-def name_of(entry: ComputedEntry) -> str:
-    """Id of an entry for messages and reports; its formula where it has none."""
-    return entry.reduced_formula if entry.entry_id is None else str(entry.entry_id)
+def names_of(entries: Iterable[ComputedEntry]) -> list[str]:
+    """Ids of entries for messages and reports; one without goes by its formula and its place.
+
+    Examples
+    --------
+    >>> from pymatgen.core.entries import ComputedEntry
+    >>> names_of([ComputedEntry("MgO", -12, entry_id="mp-1265"), ComputedEntry("Mg", -1.5)])
+    ['mp-1265', 'Mg (entries[1])']
+    """
+    return [
+        f"{entry.reduced_formula} (entries[{i}])" if entry.entry_id is None else str(entry.entry_id)
+        for i, entry in enumerate(entries)
+    ]
 
 
 def calculated_by(entry: ComputedEntry) -> str:
@@ -131,41 +152,54 @@ def calculated_by(entry: ComputedEntry) -> str:
     return f"{functional}+U" if hubbard_u(entry) else functional
 
 
-def hubbard_u(entry: ComputedEntry) -> dict[str, float]:
-    """U in eV of each element of the entry that has one; NaN for all where only the run type says that there is a U."""
-    given = entry.parameters.get("hubbards")
-    if given:
-        present = entry.composition.get_el_amt_dict()
-        return {symbol: float(u) for symbol, u in given.items() if abs(float(u)) > _SAME_U and symbol in present}
-    run_type = str(entry.parameters.get("run_type") or entry.data.get("run_type") or "")
-    if run_type.replace("_U", "+U").endswith("+U"):
-        return dict.fromkeys(entry.composition.get_el_amt_dict(), _UNKNOWN_U)
-    return {}
+def without_u(protocol: str) -> str:
+    """Name of a protocol as `protocols_of` makes it, without its +U.
+
+    Examples
+    --------
+    >>> without_u("GGA+U (Fe 4)"), without_u("GGA+U-QE"), without_u("r2SCAN")
+    ('GGA', 'GGA+U-QE', 'r2SCAN')
+    """
+    found = _WITH_U.fullmatch(protocol)
+    return found[1] if found else protocol
 
 
 def is_gga_of_materials_project(protocol: str) -> bool:
-    """Whether a protocol is GGA or GGA+U as the Materials Project runs them, corrected or not."""
-    return protocol in {"GGA", OTHER_CORRECTIONS} or protocol.startswith(("GGA+U", MATERIALS_PROJECT))
+    """Whether a protocol is GGA or GGA+U as the Materials Project runs them, corrected or not.
 
-
-def is_due(entry: ComputedEntry) -> bool:
-    """Whether MP2020 would change the energy of an entry of Materials Project settings.
-
-    The rule of pymatgen's MaterialsProject2020Compatibility, told without its corrections: oxygen other than in
-    ozonides, a most electronegative element that is an anion with a correction, or a Hubbard U.
+    Names are those that `protocols_of` makes, to the letter: "GGA+U-QE" and "mp2020-gpaw" are protocols of their own.
     """
-    amounts = entry.composition.get_el_amt_dict()
-    if len(amounts) == 1:
-        return False
-    if hubbard_u(entry) or ("O" in amounts and entry.data.get("oxide_type") != "ozonide"):
+    return without_u(protocol) == "GGA" or _is_mp_corrected(protocol) or bool(other_version(protocol))
+
+
+def runs_as_materials_project(entry: ComputedEntry, protocol: str) -> bool:
+    """Whether an entry of a protocol is GGA or GGA+U as the Materials Project runs them, corrected or not.
+
+    What an entry states is believed only where it is the plain name.
+    """
+    stated = _stated(entry)
+    if calculated_by(entry) in _PLAIN_GGA:
         return True
-    anion = most_electronegative(entry)
-    return anion in _CORRECTED_ANIONS and not -1 < _oxidation_state(entry, anion) < 0
+    return is_gga_of_materials_project(protocol) if stated is None else _is_mp_corrected(stated)
 
 
-def most_electronegative(entry: ComputedEntry) -> str:
-    """Symbol of the element with the largest Pauling electronegativity."""
-    return str(max(entry.composition.elements, key=lambda element: element.X).symbol)
+def other_version(protocol: str) -> str:
+    """Say what sets a protocol of MP2020 corrections apart from the others of its set; empty where nothing does.
+
+    Examples
+    --------
+    >>> other_version("mp2020 with anion correction (oxide) -0.9 eV/atom"), other_version("mp2020")
+    ('anion correction (oxide) -0.9 eV/atom', '')
+    """
+    found = _ANOTHER_VERSION.fullmatch(protocol)
+    return found[1] if found else ""
+
+
+def unpublished_corrections(entry: ComputedEntry) -> str:
+    """MP2020 corrections of an entry that are not those of the table of pymatgen, in words; empty where all are."""
+    published = mp2020_table().by_name
+    own = _corrections(entry)
+    return _written({kind: value for kind, value in own.items() if value not in published.get(kind, ())})
 
 
 def states_corrections_only(entry: ComputedEntry) -> bool:
@@ -180,7 +214,11 @@ def _stated(entry: ComputedEntry) -> str | None:
 
 
 def _is_corrected_set(protocol: str) -> bool:
-    return protocol in {MATERIALS_PROJECT, OTHER_CORRECTIONS} or protocol.startswith(_FITTED)
+    return _is_mp_corrected(protocol) or _FITTED.fullmatch(protocol) is not None
+
+
+def _is_mp_corrected(protocol: str) -> bool:
+    return protocol in {MATERIALS_PROJECT, OTHER_CORRECTIONS}
 
 
 def _marks(adjustments: Sequence[EnergyAdjustment]) -> Iterator[EnergyAdjustment]:
@@ -197,37 +235,42 @@ def _belongs(entry: ComputedEntry, name: str, corrected: str) -> bool:
     return name == "GGA" and not is_due(entry)
 
 
-def _oxidation_state(entry: ComputedEntry, symbol: str) -> float:
-    """Oxidation state as pymatgen's compatibility takes it: given with the entry, else guessed; 0 where unknown."""
-    states: Any = entry.data.get("oxidation_states")
-    if states is None:
-        try:
-            guesses = entry.composition.oxi_state_guesses(max_sites=-20)
-        except ValueError:  # too large a formula
-            guesses = ()
-        states = guesses[0] if guesses else {}
-    return float(states.get(symbol, 0))
-
-
 def _tell_versions_apart(entries: Sequence[ComputedEntry], names: list[str]) -> None:
-    """Name the MP2020 entries whose correction per atom is not that of most of the set."""
+    """Name the MP2020 entries whose correction per atom is not the published one, or not that of most of the set."""
+    corrections = {
+        i: _corrections(entry)
+        for i, (entry, name) in enumerate(zip(entries, names, strict=True))
+        if name == MATERIALS_PROJECT
+    }
     seen: dict[str, Counter[float]] = defaultdict(Counter)
-    corrections: dict[int, dict[str, float]] = {}
-    for i, (entry, name) in enumerate(zip(entries, names, strict=True)):
-        if name != MATERIALS_PROJECT:
-            continue
-        corrections[i] = {
-            each.name: round(each.value / each.n_atoms, _SAME_CORRECTION)
-            for each in entry.energy_adjustments
-            if isinstance(each, CompositionEnergyAdjustment) and each.n_atoms
-        }
-        for kind, value in corrections[i].items():
+    for own in corrections.values():
+        for kind, value in own.items():
             seen[kind][value] += 1
-    usual = {kind: values.most_common(1)[0][0] for kind, values in seen.items() if len(values) > 1}
+    usual = {kind: _usual(kind, values) for kind, values in seen.items() if len(values) > 1}
     for i, own in corrections.items():
-        other = [f"{kind} {own[kind]:g} eV/atom" for kind in sorted(usual) if own.get(kind, usual[kind]) != usual[kind]]
+        other = _written({kind: own[kind] for kind in usual if own.get(kind, usual[kind]) != usual[kind]})
         if other:
-            names[i] = f"{MATERIALS_PROJECT} with {' and '.join(other).replace('MP2020 ', '')}"
+            names[i] = f"{MATERIALS_PROJECT} with {other}"
+
+
+def _corrections(entry: ComputedEntry) -> dict[str, float]:
+    """Corrections of an entry in eV/atom, by name."""
+    return {
+        each.name: round(each.value / each.n_atoms, _SAME_CORRECTION)
+        for each in entry.energy_adjustments
+        if isinstance(each, CompositionEnergyAdjustment) and each.n_atoms
+    }
+
+
+def _usual(kind: str, values: Counter[float]) -> float:
+    """Take the published value if the set has it, else the most common."""
+    published = mp2020_table().by_name.get(kind, frozenset())
+    # Between equally common ones the lower, so that the order of the entries does not matter.
+    return min(values, key=lambda value: (value not in published, -values[value], value))
+
+
+def _written(corrections: Mapping[str, float]) -> str:
+    return " and ".join(f"{kind} {corrections[kind]:g} eV/atom" for kind in sorted(corrections)).replace("MP2020 ", "")
 
 
 def _tell_u_apart(entries: Sequence[ComputedEntry], names: list[str]) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matscout.errors import UserError, nearest
+from matscout.workflows.stability.schemes.base import with_reasons
 from matscout.workflows.stability.schemes.chgnet import ChgnetAsMp2020
 from matscout.workflows.stability.schemes.fitted import FittedReferences
 from matscout.workflows.stability.schemes.mp2020 import Mp2020
 from matscout.workflows.stability.schemes.none import NoScheme
+from matscout.workflows.stability.schemes.protocols import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from matscout.workflows.stability.schemes.base import CorrectionScheme
+    from pymatgen.core.entries import ComputedEntry
+
+    from matscout.workflows.stability.schemes.base import Corrected, CorrectionScheme
 
 _OWN: dict[str, CorrectionScheme] = {scheme.name: scheme for scheme in (NoScheme(), ChgnetAsMp2020(), Mp2020())}
 _registered: dict[str, CorrectionScheme] = {}
@@ -78,6 +82,51 @@ def joining(protocols: Iterable[str]) -> list[str]:
     wanted = list(protocols)
     names = [name for name, scheme in (_OWN | _registered).items() if scheme.joins(wanted)]
     return [*names, _FITTED_SPEC] if FittedReferences.may_join(wanted) else names
+
+
+def corrected_entries(
+    entries: Iterable[ComputedEntry], scheme: str | CorrectionScheme, elements: Iterable[str] = ()
+) -> Corrected:
+    """Correct entries that shall stand on one hull.
+
+    Parameters
+    ----------
+    entries
+        pymatgen entries; those passed in stay as they are.
+    scheme
+        A scheme or its name.
+    elements
+        Symbols of elements that the hull needs beside those of the entries that the scheme can correct.
+
+    Raises
+    ------
+    UserError
+        Entries are of a protocol that the scheme cannot correct; or it leaves out every entry of an element that the
+        hull needs: they are named with the reasons.
+    """
+    rule = get_scheme(scheme) if isinstance(scheme, str) else scheme
+    listed = list(entries)
+    corrected = rule.correct(listed)
+    of_element: dict[str, list[str]] = {}
+    for entry, name in zip(listed, names_of(listed), strict=True):
+        if entry.is_element:
+            of_element.setdefault(_symbols(entry)[0], []).append(name)
+    kept = {_symbols(entry)[0] for entry in corrected.entries if entry.is_element}
+    needed = {symbol for entry in corrected.entries for symbol in _symbols(entry)}.union(elements)
+    lost = sorted(needed.intersection(of_element) - kept)
+    if lost:
+        why = dict(corrected.left_out)
+        told = [(name, why.get(name, "no reason given")) for symbol in lost for name in of_element[symbol]]
+        raise UserError(
+            f"the correction scheme {rule.name} leaves out every entry of the element{'s' * (len(lost) > 1)} "
+            f"{', '.join(lost)}, which the hull needs: {with_reasons(told)}. Put right what the reasons name, add "
+            f"entries of {', '.join(lost)} that the scheme can correct, or name another scheme"
+        )
+    return corrected
+
+
+def _symbols(entry: ComputedEntry) -> list[str]:
+    return list(entry.composition.get_el_amt_dict())
 
 
 def check_joinable(entries_of: Mapping[str, Sequence[object]], scheme: str | CorrectionScheme) -> None:

@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING
 from matscout.errors import UserError
 from matscout.workflows.stability.naming import some
 from matscout.workflows.stability.schemes.base import in_words
-from matscout.workflows.stability.schemes.protocols import (
-    calculated_by,
-    hubbard_u,
-    most_electronegative,
-    name_of,
-)
+from matscout.workflows.stability.schemes.due import hubbard_u, most_electronegative
+from matscout.workflows.stability.schemes.protocols import calculated_by, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,14 +54,15 @@ class Species:
         functionals: dict[str, list[object]] = defaultdict(list)
         values: dict[str, dict[float, list[object]]] = defaultdict(lambda: defaultdict(list))
         pairs: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
-        for entry in entries:
-            functionals[functional_of(calculated_by(entry))].append(name_of(entry))
+        listed = list(entries)
+        for entry, name in zip(listed, names_of(listed), strict=True):
+            functionals[functional_of(entry)].append(name)
             own = hubbard_u(entry)
             anion = most_electronegative(entry)
             for symbol in entry.composition.get_el_amt_dict():
                 pairs[symbol in own].add((symbol, anion))
             for symbol, u in own.items():
-                values[symbol][u].append(name_of(entry))
+                values[symbol][u].append(name)
         if len(functionals) != 1:
             raise UserError(
                 "elemental energies are fitted to entries of one functional, with or without +U; these are "
@@ -105,15 +102,18 @@ class Species:
         return ""
 
 
-def functional_of(protocol: str) -> str:
-    """Protocol without its +U.
+def functional_of(entry: ComputedEntry) -> str:
+    """Run type of an entry without its +U, or the protocol that it names.
 
     Examples
     --------
-    >>> functional_of("GGA+U (Fe 4)"), functional_of("r2SCAN")
-    ('GGA', 'r2SCAN')
+    >>> from pymatgen.core.entries import ComputedEntry
+    >>> functional_of(ComputedEntry("FeO", -15, parameters={"run_type": "GGA+U"}))
+    'GGA'
+    >>> functional_of(ComputedEntry("FeO", -15, data={"protocol": "GGA+U-QE"}))
+    'GGA+U-QE'
     """
-    return protocol.split("+U", maxsplit=1)[0]
+    return calculated_by(entry).removesuffix("+U")
 
 
 def species_of(entry: ComputedEntry) -> dict[str, float]:

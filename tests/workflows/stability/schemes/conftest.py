@@ -39,7 +39,7 @@ def uncorrected(iron_phosphates):
 
 @pytest.fixture(scope="session")
 def compounds(data):
-    """279 GGA and GGA+U entries, uncorrected."""
+    """274 GGA and GGA+U entries, uncorrected."""
     from matscout.workflows.stability import read_entries
 
     return read_entries(data / "entries" / "calc_compounds_norm.json.gz")

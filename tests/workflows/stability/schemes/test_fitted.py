@@ -200,6 +200,22 @@ def test_iron_without_u_is_no_iron_with_u(public, run):
     assert [a.name for a in corrected[1].energy_adjustments] == ["fitted reference (Fe+U)", "fitted reference (O)"]
 
 
+def test_energies_that_only_sound_like_the_fitted_ones_are_refused(public, run):
+    """GGA+U of another code is not the GGA of the fit, whatever its name begins with."""
+    foreign = run("Fe2O3", -30, Fe=5.3, data={"protocol": "GGA+U-QE"})
+    with pytest.raises(UserError, match=r"belong to GGA energies, .* not to GGA\+U-QE \(mp-Fe2O3\)"):
+        public.correct([run("Mg"), foreign])
+    assert public.joins(["GGA", "GGA+U (Fe 4)"])
+    assert not public.joins(["GGA", "GGA+U-QE"])
+    assert not public.joins(["GGA", "fitted-references-qe"])
+
+
+def test_what_is_left_out_without_an_id_goes_by_its_formula_and_place(public, run):
+    nameless = run("FeO", -14)
+    nameless.entry_id = None
+    assert [name for name, _ in public.correct([run("Mg"), nameless]).left_out] == ["FeO (entries[1])"]
+
+
 def test_elements_of_other_settings_are_pointed_out(public, run):
     lines = public.correct([run("Mg", public.computed["Mg"]), run("O", public.computed["O"] + 0.3)]).lines
     assert lines[-1].startswith("O lies 0.30 eV/atom from where the fit has it")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 
 import pytest
 from pymatgen.analysis.phase_diagram import PhaseDiagram
-from pymatgen.core.entries import ComputedEntry
+from pymatgen.core.entries import ComputedEntry, ConstantEnergyAdjustment
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 
 from matscout.errors import UserError
@@ -59,7 +60,10 @@ def test_the_hull_of_uncorrected_entries_needs_the_scheme_and_then_has_the_forty
     assert hull.protocols == ("mp2020",)
 
 
-@pytest.mark.parametrize("protocol", ["gpaw-pbe", "chgnet-relax", "r2SCAN", "mp-gga-r2scan", "not stated"])
+@pytest.mark.parametrize(
+    "protocol",
+    ["gpaw-pbe", "chgnet-relax", "r2SCAN", "mp-gga-r2scan", "not stated", "mp2020-gpaw", "mp2020 by my code"],
+)
 def test_other_settings_are_refused_with_their_entries(run, scheme, protocol):
     foreign = ComputedEntry("MgO", -12, entry_id="own-1", data={"protocol": protocol})
     with pytest.raises(UserError, match=rf"Materials Project's settings, not for {protocol} \(.*own-1\)"):
@@ -125,3 +129,36 @@ def test_a_guessed_anion_is_reported(run, scheme):
 def test_the_version_names_pymatgen_and_its_corrections(scheme):
     assert scheme.version.startswith("pymatgen 20")
     assert "MP2020Compatibility.yaml" in scheme.version
+
+
+@pytest.mark.parametrize(
+    "stated", ["mp2020-gpaw", "GGA+U-QE", "GGA+U of my own code", "GGA+U (Fe 5.3)", "fitted-references-qe"]
+)
+def test_energies_that_only_sound_like_the_materials_projects_are_refused(run, scheme, stated):
+    """Even with its parameters: a name that is not exactly one of ours is another protocol."""
+    entry = run("Fe2O3", -30, Fe=5.3, data={"protocol": stated, "oxide_type": "oxide"})
+    with pytest.raises(UserError, match=rf"not for {re.escape(stated)} \(mp-Fe2O3\)"):
+        scheme.correct([entry])
+    assert not scheme.joins(["mp2020", stated]) or stated == "GGA+U (Fe 5.3)"
+
+
+@pytest.mark.parametrize("run_type", ["GGA_U", "GGA+U"])
+def test_every_spelling_of_a_run_type_is_corrected_alike(run, scheme, run_type):
+    entry = run("Fe2O3", -40.0, Fe=5.3, data={"oxide_type": "oxide"}, run_type=run_type)
+    assert scheme.correct([entry]).entries[0].correction == pytest.approx(-3 * 0.687 - 2 * 2.256)
+
+
+def test_an_entry_without_an_id_goes_by_its_formula_and_place(run, scheme):
+    nameless = run("Fe2O3")
+    nameless.entry_id = None
+    stated = ComputedEntry(
+        "Li2O", -14, energy_adjustments=[ConstantEnergyAdjustment(-0.7)], data={"protocol": "mp2020"}
+    )
+    assert dict(scheme.correct([run("Mg"), nameless, stated]).left_out) == {
+        "Fe2O3 (entries[1])": "Invalid U value of 0.0 on Fe, expected 5.3 (run as GGA, U: none)",
+        "Li2O (entries[2])": "no potcar_symbols or potcar_spec in its parameters",
+    }
+    stated.parameters["potcar_symbols"] = ["PBE Li_sv", "PBE O"]
+    assert dict(scheme.correct([run("Mg"), stated]).left_out) == {
+        "Li2O (entries[1])": "run type not stated, not GGA or GGA+U"
+    }

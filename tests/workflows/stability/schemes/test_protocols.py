@@ -15,7 +15,9 @@ from pymatgen.entries.computed_entries import (
 
 from matscout.workflows.stability import protocol_of, protocols_of, read_entries
 from matscout.workflows.stability.schemes import ids_by_protocol
-from matscout.workflows.stability.schemes.protocols import hubbard_u, is_due
+from matscout.workflows.stability.schemes.due import hubbard_u, is_due
+from matscout.workflows.stability.schemes.mp2020_table import mp2020_table
+from matscout.workflows.stability.schemes.protocols import is_gga_of_materials_project
 
 
 def oxide(value=-0.687, name="MP2020 anion correction (oxide)", n=1):
@@ -144,7 +146,7 @@ def test_real_files_hold_one_protocol_each_or_show_that_they_do_not(data, iron_p
     assert Counter(protocols_of(iron_phosphates)) == {"mp2020": 943}
     assert Counter(protocols_of(older)) == {"mp-legacy": 859}
     assert Counter(protocols_of(uncorrected)) == {"GGA": 128, "GGA+U": 815}
-    assert Counter(protocols_of(compounds)) == {"GGA": 175, "GGA+U": 104}
+    assert Counter(protocols_of(compounds)) == {"GGA": 170, "GGA+U": 104}
 
 
 @given(st.randoms(use_true_random=False))
@@ -196,5 +198,74 @@ def test_due_corrections_are_those_that_pymatgen_makes(uncorrected, compounds):
     assert len(checked) > 1000
 
 
-def test_entries_without_an_id_go_by_their_formula(run):
-    assert ids_by_protocol([run("Mg"), ComputedEntry("MgO", -12)]) == {"GGA": ["mp-Mg"], "not stated": ["MgO"]}
+def test_entries_without_an_id_go_by_their_formula_and_place(run):
+    entries = [run("Mg"), ComputedEntry("MgO", -12), ComputedEntry("MgO", -11)]
+    assert ids_by_protocol(entries) == {"GGA": ["mp-Mg"], "not stated": ["MgO (entries[1])", "MgO (entries[2])"]}
+
+
+COMPOSITIONS = [
+    "CdTe",
+    "ZnTe",
+    "CdSe",
+    "CdH2",
+    "NaAlH4",
+    "Mg2Si",
+    "FeSi",
+    "InSb",
+    "GaSb",
+    "Li2S5",
+    "SiTe2",
+    "SbSI",
+    "CS2",
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "formula", [*COMPOSITIONS, "SeS2", "BiTeI", "NH4Cl", "Li3N", "NaN3", "Mg3Sb2", "MgCu2", "HgTe", "Cu5Si", "SiCu5"]
+)
+@pytest.mark.parametrize("states", [None, {}])
+def test_due_corrections_of_every_anion_are_those_that_pymatgen_makes(run, formula, states):
+    entry = run(formula, data={} if states is None else {"oxidation_states": states})
+    copied = ComputedEntry(entry.composition, 0, parameters=entry.parameters, data=dict(entry.data))
+    adjustments = MaterialsProject2020Compatibility(check_potcar=False).get_adjustments(copied)
+    assert is_due(entry) == bool(adjustments)
+
+
+def test_the_table_is_the_one_that_pymatgen_corrects_by():
+    by_name = mp2020_table().by_name
+    scheme = MaterialsProject2020Compatibility()
+    assert {symbol: by_name[f"MP2020 anion correction ({symbol})"] for symbol in mp2020_table().anions} == {
+        symbol: {value} for symbol, value in scheme.comp_correction.items() if symbol[0].isupper()
+    }
+    assert by_name["MP2020 GGA/GGA+U mixing correction (Fe)"] == {scheme.u_corrections["O"]["Fe"]}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "theirs"),
+    [
+        ("GGA", True),
+        ("GGA+U", True),
+        ("GGA+U (Fe 4)", True),
+        ("GGA+U (Fe 4, Ni 6.2)", True),
+        ("mp2020", True),
+        ("mp2020 with anion correction (oxide) -0.702 eV/atom", True),
+        ("mp-legacy", True),
+        ("mp2020-gpaw", False),
+        ("mp2020 as I run it", False),
+        ("GGA+U-QE", False),
+        ("GGA+U of my own code", False),
+        ("GGA+U (QE)", False),
+        ("GGA (QE)", False),
+        ("mp-legacy-2", False),
+    ],
+)
+def test_protocols_of_the_materials_project_are_told_by_their_whole_name(protocol, theirs):
+    assert is_gga_of_materials_project(protocol) == theirs
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_versions_the_published_one_is_the_usual(run, order):
+    older, published = with_adjustments(run("Li2O"), oxide(-0.702)), with_adjustments(run("MgO"), oxide())
+    names = protocols_of([older, published][::order])[::order]
+    assert names == ["mp2020 with anion correction (oxide) -0.702 eV/atom", "mp2020"]

@@ -7,8 +7,16 @@ import pytest
 from pymatgen.entries.computed_entries import ComputedEntry, ConstantEnergyAdjustment
 
 from matscout.errors import UserError
-from matscout.workflows.stability import Corrected, CorrectionScheme, Hull, check_joinable, get_scheme, register_scheme
-from matscout.workflows.stability.schemes import registry, scheme_names
+from matscout.workflows.stability import (
+    Corrected,
+    CorrectionScheme,
+    Hull,
+    check_joinable,
+    compare_schemes,
+    get_scheme,
+    register_scheme,
+)
+from matscout.workflows.stability.schemes import corrected_entries, registry, scheme_names
 from matscout.workflows.stability.schemes.base import adjusted
 
 
@@ -114,6 +122,50 @@ def test_no_scheme_leaves_entries_as_they_are():
     scheme = get_scheme("none")
     scheme.check_references(entries)
     assert scheme.correct(entries).entries[0] is entries[0]
+
+
+def test_references_of_a_scheme_of_ones_own_must_be_of_protocols_that_it_joins(halves):
+    scheme = get_scheme("halves")
+    scheme.check_references([ComputedEntry("Na", -1, data={"protocol": "whole"})])
+    with pytest.raises(UserError, match="neither half nor whole"):
+        scheme.check_references([ComputedEntry("Na", -1, data={"protocol": "quarter"})])
+
+
+def test_an_element_that_a_scheme_leaves_out_is_named_with_the_reason(run):
+    """Without, the hull says that there is no entry of an element that the file has."""
+    lithium = run("Li", -1.9)
+    lithium.parameters["potcar_symbols"] = ["PBE Li"]
+    entries = [lithium, run("O2", -9.8), run("Li2O", -14.3, data={"oxide_type": "oxide"})]
+    with pytest.raises(
+        UserError, match=r"mp2020 leaves out every entry of the element Li, .*: mp-Li: Incompatible POTCAR"
+    ):
+        corrected_entries(entries, "mp2020")
+    lithium.entry_id = None
+    with pytest.raises(UserError, match=r"element Li, .*: Li \(entries\[0\]\): Incompatible POTCAR"):
+        corrected_entries(entries, get_scheme("mp2020"))
+    with pytest.raises(UserError, match=r"leaves out every entry of the element Li, .*: Li: Incompatible"):
+        compare_schemes(entries, "mp2020", "mp2020")
+
+
+def test_another_entry_of_the_element_is_enough(run):
+    wrong, right = run("Li", -1.9, name="wrong"), run("Li", -1.8, name="right")
+    wrong.parameters["potcar_symbols"] = ["PBE Li"]
+    corrected = corrected_entries([wrong, right, run("O2", -9.8)], "mp2020")
+    assert [entry.entry_id for entry in corrected.entries] == ["right", "mp-O2"]
+    assert corrected.describe_left_out().startswith("1 left out: wrong: Incompatible POTCAR")
+    assert corrected_entries([right], "mp2020").describe_left_out() == ""
+
+
+def test_an_element_that_nothing_kept_holds_is_missed_only_where_it_is_asked_for(run):
+    """A file of all elements is not useless for one that cannot be corrected; a hull of that element is."""
+    iron = run("Fe", -8)
+    iron.parameters["potcar_symbols"] = ["PBE Fe"]
+    kept = corrected_entries([iron, run("Mg"), run("MgO")], "mp2020").entries
+    assert [entry.reduced_formula for entry in kept] == ["Mg", "MgO"]
+    with pytest.raises(UserError, match=r"leaves out every entry of the element Fe, .*: mp-Fe: Incompatible POTCAR"):
+        corrected_entries([iron, run("Mg"), run("MgO")], "mp2020", elements=["Fe", "Mg"])
+    with pytest.raises(UserError, match=r"add entries of Fe that the scheme can correct"):
+        corrected_entries([iron, run("Mg")], "mp2020", elements=["Fe", "Xe"])
 
 
 def test_naming_schemes_does_not_load_pymatgens_compatibility():
