@@ -196,13 +196,12 @@ def test_validate_counts_each_prototype_before_anything_is_built(tmp_path, tiny_
     assert counts == {"cubic-perovskite": 24, "tetragonal-perovskite": 24}
 
 
-def test_help_answers_at_once():
-    seconds = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        assert matscout("--help", cwd="/").returncode == 0
-        seconds.append(time.perf_counter() - begun)
-    assert min(seconds) < 0.8  # 0.2 s where nothing else runs
+def test_help_waits_for_no_heavy_package():
+    heavy = ["numpy", "pandas", "pydantic", "pymatgen", "scipy", "sklearn", "torch"]
+    ask = f"import sys, matscout.cli as c\ntry: c.main()\nfinally: print([x for x in {heavy} if x in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", ask, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_reads_the_table_that_pymatgen_writes(tmp_path):
         ("Name,Na,Cl\nNaCl,1,1\n", "has the columns Name, Na, Cl; expected"),
         ("Name,Na,Cl,Energy\n", "holds no entries below its first line"),
         ("Na,Cl,Energy\n1,1,-7\n", "has no column of names but Na as the first; expected"),
-        ("Name,Na,Energy per atom\n", "'Energy per atom' as its energies; expected .* eV per cell"),
+        ("Name,Na,Energy per atom\n", "'Energy per atom' as its energies; expected .*eV per cell"),
         ("Name,Na,formation_energy (eV)\n", "as its energies"),
         ("Name,Na,Energy (Ry)\n", "as its energies"),
         ("Name,Na,Energy (kJ/mol)\n", "as its energies"),

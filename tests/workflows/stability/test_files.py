@@ -7,6 +7,8 @@ import pytest
 from matscout.errors import UserError
 from matscout.workflows.stability.files import parse_document, read_content, read_document
 
+PACKED = gzip.compress(b"[1]" * 1000, mtime=0)  # a time would make another id of the test in each process
+
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_gzip_is_told_by_the_content_not_by_the_name(tmp_path, compress):
@@ -27,7 +29,7 @@ def test_mappings_can_be_made_into_something_else(tmp_path):
         (b"one, two", r"document is not JSON \(.*\); expected a list of numbers"),
         (b"\xff\xfe", r"document is not JSON \(.*\); expected a list of numbers"),
         (b"[" * 200_000, r"document is not JSON \(.*\); expected a list of numbers"),
-        (gzip.compress(b"[1]" * 1000, mtime=0)[:-9], r"document is damaged or cut short \(.*\); copy or download it again"),
+        (PACKED[:-9], r"document is damaged or cut short \(.*\); copy or download it again"),
         (b"\x1f\x8bnonsense", r"document is damaged or cut short"),
     ],
 )
