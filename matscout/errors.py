@@ -6,7 +6,10 @@ its traceback.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +22,21 @@ class UserError(ValueError):
 
 class MissingFileError(UserError):
     """A file that a campaign names is not there: what its store holds can still be read."""
+
+
+class MatscoutWarning(UserWarning):
+    """Something that the user should know of, which the command line prints as one line."""
+
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def warn(message: str, category: type[MatscoutWarning] = MatscoutWarning) -> None:
+    """Warn, at the line outside of this package that called into it."""
+    level, frame = 1, sys._getframe()  # noqa: SLF001  Python 3.12 has skip_file_prefixes for this
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -6,17 +6,17 @@ import sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer import echo
 
-import matscout
 from matscout.cli import printable
 from matscout.cli.hull_checks import check_not_read, check_request, elements_of_system
+from matscout.errors import MatscoutWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from matscout.cli.hull_sources import Loaded
     from matscout.workflows.stability import Hull, OpenHull
@@ -143,12 +143,11 @@ def _warnings_as_lines() -> Iterator[list[str]]:
     ------
     What was said so far.
     """
-    own = Path(matscout.__file__).parent
     said: list[str] = []
 
-    def say(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+    def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         text = " ".join(str(message).split())
-        if issubclass(category, UserWarning) and Path(filename).is_relative_to(own) and text not in said:
+        if issubclass(category, MatscoutWarning) and text not in said:
             said.append(text)
             sys.stderr.write(f"warning: {printable(text)}\n")
 

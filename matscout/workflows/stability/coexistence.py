@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 _TOLERANCE = 1e-10  # the tightest that HiGHS takes
 _SLACK = 1e-10  # eV/atom by which the height of a hull may be off
+_ROUNDING = 1e-12  # eV/atom
 _SOLVED, _UNBOUNDED = 0, 3  # of scipy's linprog
 
 
@@ -52,7 +53,7 @@ def facets(systems: Systems, system: System) -> tuple[Facet, ...]:
     return tuple(
         Facet(
             tuple(dict.fromkeys(names[number] for number in numbers)),
-            {element: min(float(mu), 0.0) + 0.0 for element, mu in zip(system, plane, strict=True)},
+            {element: 0.0 if mu > -_ROUNDING else float(mu) for element, mu in zip(system, plane, strict=True)},
         )
         for numbers, plane in sorted(found.items())
     )

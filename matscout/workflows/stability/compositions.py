@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from pymatgen.core.composition import Composition
@@ -31,6 +32,7 @@ System: TypeAlias = tuple[str, ...]
 GRID = 2**8 * 3**3 * 5**2 * 7 * 11 * 13
 _ROUNDING = 0.618  # not half a step, where fractions of other small divisors, such as 1/512, lie
 _SMALLEST_FRACTION = 1e-8
+_ISOTOPES = {"D": "H", "T": "H"}  # as a Composition has them
 _SYMBOL_AND_AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
 _PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
 
@@ -86,7 +88,8 @@ def system_of(elements: str | Sequence[str]) -> System:
     >>> system_of("Li-Fe-O")
     ('Fe', 'Li', 'O')
     """
-    symbols = elements.split("-") if isinstance(elements, str) else list(elements)
+    named = elements.split("-") if isinstance(elements, str) else elements
+    symbols = [str(symbol).strip() for symbol in named]
     for symbol in symbols:
         if not Element.is_valid_symbol(symbol):
             raise UserError(f"unknown element {symbol!r} in the chemical system {elements!r}; write it as Li-Fe-O")
@@ -109,11 +112,16 @@ def fraction_table(compositions: Compositions, labels: Sequence[object] | None =
         A composition is empty, not a formula, or holds something that is no element or has a negative amount; or there
         are not n names.
     """
-    if isinstance(compositions, tuple) and len(compositions) == 2 and isinstance(compositions[0], np.ndarray):
-        return _from_amounts(np.asarray(compositions[0], dtype=float), list(compositions[1]), labels)
-    if isinstance(compositions, str | Mapping):
-        compositions = [compositions]
-    parsed = [_amounts_of(composition, i, labels) for i, composition in enumerate(compositions)]
+    given: Any = compositions
+    if isinstance(given, AbstractSet):
+        raise UserError("compositions given as a set have no order: give them as a list")
+    if isinstance(given, tuple) and len(given) == 2 and not isinstance(given[0], str | Mapping):
+        return _from_amounts(np.asarray(given[0], dtype=float), [str(symbol) for symbol in given[1]], labels)
+    if isinstance(given, np.ndarray) and given.dtype.kind in "iuf":
+        raise UserError("amounts need the symbols of their columns: give both as (amounts, symbols)")
+    if isinstance(given, str | Mapping) or hasattr(given, "composition"):
+        given = [given]
+    parsed = [_amounts_of(composition, i, labels) for i, composition in enumerate(given)]
     symbols = sorted({symbol for amounts in parsed for symbol in amounts})
     column = {symbol: i for i, symbol in enumerate(symbols)}
     values = np.zeros((len(parsed), len(symbols)))
@@ -139,6 +147,10 @@ def _place(i: int, labels: Sequence[object] | None) -> str:
 def _amounts_of(
     composition: Composition | str | Mapping[str, float], i: int, labels: Sequence[object] | None
 ) -> dict[str, float]:
+    composition = getattr(composition, "composition", composition)  # of a Structure or an entry
+    if not isinstance(composition, str | Mapping):
+        kind = type(composition).__name__
+        raise UserError(f"{_place(i, labels)} is a {kind}, not a formula: give a formula or a Composition")
     if not composition:
         return {}
     if isinstance(composition, str) and _PLAIN_FORMULA.fullmatch(composition):
@@ -147,8 +159,8 @@ def _amounts_of(
         if isinstance(composition, Mapping):
             return _summed(composition)
         return _summed(Composition(composition))
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{_place(i, labels)} is not a formula: {composition!r} ({error})") from error
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise UserError(f"{_place(i, labels)} is not a formula: {composition!r:.60} ({error})") from error
 
 
 def _summed(amounts: Mapping[str, float]) -> dict[str, float]:
@@ -164,7 +176,8 @@ def _summed(amounts: Mapping[str, float]) -> dict[str, float]:
 def _plain_amounts(formula: str) -> dict[str, float]:
     """Read a formula without brackets, some ten times as fast as a Composition does."""
     amounts: dict[str, float] = {}
-    for symbol, amount in _SYMBOL_AND_AMOUNT.findall(formula):
+    for written, amount in _SYMBOL_AND_AMOUNT.findall(formula):
+        symbol = _ISOTOPES.get(written, written)
         amounts[symbol] = amounts.get(symbol, 0.0) + (float(amount) if amount else 1.0)
     return amounts
 

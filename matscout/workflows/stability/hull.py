@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
+from copy import deepcopy
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from matscout.errors import UserError
+from matscout.errors import UserError, warn
 from matscout.workflows.stability.answers import Decomposition
-from matscout.workflows.stability.blocks import NOT_STATED, Blocks
+from matscout.workflows.stability.blocks import Blocks
 from matscout.workflows.stability.changes import label_changes, rounded_distance, touched_blocks
-from matscout.workflows.stability.checks import finite_energies, one_each, warn_of_odd_energies
+from matscout.workflows.stability.checks import (
+    check_elements,
+    check_protocols,
+    finite_energies,
+    known_scheme,
+    one_each,
+    warn_of_odd_energies,
+    warn_of_strong_energies,
+)
 from matscout.workflows.stability.compositions import fraction_table, system_of
 from matscout.workflows.stability.contents import columns, completeness
-from matscout.workflows.stability.naming import formula, names_from_formulas, reduced_formulas, some
+from matscout.workflows.stability.given import given_ids
+from matscout.workflows.stability.naming import formula, names_from_formulas, reduced_formulas
 from matscout.workflows.stability.systems import UNLISTED, Systems
 
 if TYPE_CHECKING:
@@ -26,7 +35,6 @@ if TYPE_CHECKING:
     from pymatgen.core.entries import ComputedEntry
 
     from matscout.workflows.stability.answers import Completeness, EntryColumns, Facet, LabelChanges
-    from matscout.workflows.stability.blocks import Origin
     from matscout.workflows.stability.compositions import Compositions, FractionTable, System
     from matscout.workflows.stability.naming import EntryId
 
@@ -100,9 +108,8 @@ class Hull:
         scheme: str = "none",
         temperature: float | None = None,
     ) -> None:
-        self.formation_energies = formation_energies
-        self.scheme = scheme
-        self.temperature = temperature
+        self._formation_energies, self._temperature = formation_energies, temperature
+        self._scheme = known_scheme(scheme)
         self._entries = Blocks()
         self._systems = Systems(self._entries, formation_energies=formation_energies)
         self._version: str | None = None
@@ -121,7 +128,7 @@ class Hull:
 
         corrected = corrected_entries(entries, scheme)
         if corrected.left_out:
-            warnings.warn(corrected.describe_left_out(), stacklevel=2)
+            warn(corrected.describe_left_out())
         listed = list(corrected.entries)
         table = fraction_table([entry.composition for entry in listed], [entry.entry_id for entry in listed])
         energies = np.array([entry.energy_per_atom for entry in listed])
@@ -135,6 +142,24 @@ class Hull:
     def __repr__(self) -> str:
         return f"<Hull {self.version}: {len(self)} entries in {len(self._entries.by_system)} chemical systems>"
 
+    def __copy__(self) -> Self:
+        return deepcopy(self)  # two hulls that share their entries would change each other
+
+    @property
+    def formation_energies(self) -> bool:
+        """Whether energies are relative to elements that stand at 0 without being listed."""
+        return self._formation_energies
+
+    @property
+    def scheme(self) -> str:
+        """Name of the correction scheme that joins the protocols."""
+        return self._scheme
+
+    @property
+    def temperature(self) -> float | None:
+        """Temperature of the free energies in K, or None."""
+        return self._temperature
+
     @property
     def ids(self) -> tuple[EntryId, ...]:
         """Ids of the entries in the order they came in, which is the order of `decomposition_energy`."""
@@ -143,7 +168,7 @@ class Hull:
     @property
     def protocols(self) -> tuple[str, ...]:
         """Protocols of the entries, in alphabetical order, "not stated" among them."""
-        return tuple(sorted({protocol for protocol, _ in self._entries.origins}))
+        return tuple(sorted(self._entries.ids_of_protocol))
 
     @property
     def elements(self) -> System:
@@ -157,12 +182,12 @@ class Hull:
 
     @property
     def stable_ids(self) -> tuple[EntryId, ...]:
-        """Ids of the entries whose `e_above_hull` is 0, in the order of `ids`."""
+        """Ids of the entries whose `e_above_hull` is 0, in the order of `ids`; all of those that tie."""
         return self.metastable_ids(0.0)
 
     @property
     def version(self) -> str:
-        """Content hash (16 hex) of given ids, compositions, energies and convention, whatever the entries' order."""
+        """Content hash (16 hex) of given ids, compositions, energies, convention and temperature, in whatever order."""
         if self._version is None:
             convention = "formation" if self.formation_energies else "absolute"
             at = "" if self.temperature is None else f" at {self.temperature:g} K"
@@ -186,7 +211,7 @@ class Hull:
         -------
         The old entries whose `e_above_hull` changed, and by how much.
         """
-        given = None if ids is None else [name.item() if isinstance(name, np.generic) else name for name in ids]
+        given = given_ids(ids)
         table = fraction_table(compositions, given)
         values = finite_energies(energies, table, given)
         given = [None] * len(table) if given is None else given
@@ -196,8 +221,8 @@ class Hull:
         )
         self._check_elements(table, names)
         new = self._entries.unseen(names, table, values)
-        self._check_protocols([origins[row] for row in new], [names[row] for row in new])
-        warn_of_odd_energies(table, self._formation(table, values), names, new)
+        check_protocols(self._entries, self.scheme, [origins[row] for row in new], [names[row] for row in new])
+        warn_of_odd_energies(table, self._formation(table, values), names, new, relative=self.formation_energies)
         touched = touched_blocks(self._entries, self._systems, table, values, list(new))
         before = self._systems.own_heights(touched, without_own=False)
         self._entries.insert(new, names, table, values, origins)
@@ -212,7 +237,9 @@ class Hull:
         table = fraction_table(compositions)
         values = finite_energies(energies, table)
         self._check_elements(table)
-        return self._formation(table, values)
+        formation = self._formation(table, values)
+        warn_of_strong_energies(table, formation)
+        return formation
 
     def hull_energy(self, compositions: Compositions) -> Floats:
         """Energy of the hull at compositions, in eV/atom in the hull's convention, shape (n,)."""
@@ -228,6 +255,7 @@ class Hull:
         table = fraction_table(compositions)
         values = finite_energies(energies, table)
         self._check_elements(table)
+        warn_of_strong_energies(table, self._formation(table, values))
         return rounded_distance(values, self._systems.heights(table))
 
     def own_e_above_hull(self, chemical_system: str | Sequence[str] | None = None) -> Floats:
@@ -314,7 +342,9 @@ class Hull:
         """Return all entries, or those inside a chemical system, as columns."""
         return columns(self._entries, self.elements if chemical_system is None else self._known_system(chemical_system))
 
-    def completeness(self, chemical_system: str | Sequence[str], without: Collection[EntryId] = ()) -> Completeness:
+    def completeness(
+        self, chemical_system: str | Sequence[str], without: Collection[EntryId] | EntryId = ()
+    ) -> Completeness:
         """Count the entries that compete in a chemical system, such as "Li-Fe-O": in which systems, and from where.
 
         Parameters
@@ -324,8 +354,11 @@ class Hull:
         without
             Ids that do not count, such as the one that is judged.
         """
+        left_out = {without} if isinstance(without, str | int) else set(without)
+        for name in left_out:
+            self._entries.find(name)
         return completeness(
-            self._entries, system_of(chemical_system), set(without), unlisted_elements=self.formation_energies
+            self._entries, self._known_system(chemical_system), left_out, unlisted_elements=self.formation_energies
         )
 
     def _reference(self, element: str) -> float:
@@ -359,38 +392,8 @@ class Hull:
         return system
 
     def _check_elements(self, table: FractionTable, names: Sequence[EntryId] | None = None) -> None:
-        """Refuse elements without an energy; `names` are those of entries on their way in."""
-        if self.formation_energies:
-            return
-        pure = table.fractions.max(axis=1, initial=0.0) == 1.0
-        for column, element in enumerate(table.elements):
-            needing = np.flatnonzero(table.fractions[:, column])
-            brought = names is not None and pure[needing].any()
-            if len(needing) and not brought and (element,) not in self._entries.by_system:
-                who = [formula(table, row) if names is None else names[row] for row in needing.tolist()]
-                raise UserError(
-                    f"no entry of the element {element}, which {some(who)} need: "
-                    f"give the hull an entry of {element}, or formation energies"
-                )
-
-    def _check_protocols(self, origins: Sequence[Origin], names: Sequence[EntryId]) -> None:
-        """Refuse protocols that the scheme does not join, before any entry is in."""
-        ids_of: dict[str, list[EntryId]] = {protocol: [*ids] for protocol, ids in self._entries.ids_of_protocol.items()}
-        for (protocol, _), name in zip(origins, names, strict=True):
-            ids_of.setdefault(protocol, []).append(name)
-        if len(ids_of) > 1 or (self.scheme != "none" and ids_of.keys() != {NOT_STATED}):
-            from matscout.workflows.stability.schemes import check_joinable
-
-            check_joinable(ids_of, self.scheme)
+        check_elements(self._entries, table, names, formation_energies=self.formation_energies)
 
     def _own_distances(self, chemical_system: str | Sequence[str] | None, *, without_own: bool) -> Floats:
-        inside = None if chemical_system is None else set(self._known_system(chemical_system))
-        blocks = [
-            block for system, block in self._entries.by_system.items() if inside is None or inside.issuperset(system)
-        ]
-        heights = self._systems.own_heights(blocks, without_own=without_own)
-        positions = np.concatenate([np.empty(0, dtype=np.intp), *(block.positions for block in blocks)])
-        distances = np.concatenate(
-            [np.empty(0), *(b.energies - height for b, height in zip(blocks, heights, strict=True))]
-        )
-        return np.asarray(distances[np.argsort(positions)])
+        inside = None if chemical_system is None else self._known_system(chemical_system)
+        return self._systems.own_distances(inside, without_own=without_own)

@@ -19,6 +19,7 @@ from pymatgen.core.composition import Composition
 
 from matscout.errors import UserError
 from matscout.workflows.stability.answers import in_whole_numbers, reaction_term
+from matscout.workflows.stability.changes import rounded_distance
 from matscout.workflows.stability.compositions import fraction_table
 from matscout.workflows.stability.naming import reduced_formulas, some
 from matscout.workflows.stability.reservoirs import (
@@ -156,7 +157,8 @@ class OpenHull:
         others = [column for column, element in enumerate(table.elements) if element not in self.chemical_potentials]
         rest = table.fractions[:, others]
         amounts = (rest / rest.sum(axis=1, keepdims=True), [table.elements[column] for column in others])
-        return self.hull.e_above_hull(amounts, self.grand_potential((table.fractions, table.elements), energies))
+        potentials = self.grand_potential((table.fractions, table.elements), energies)
+        return rounded_distance(potentials, self.hull.hull_energy(amounts))
 
     def reaction(self, entry_id: EntryId) -> OpenReaction:
         """Tell what an entry becomes, and what the reservoirs take up or give.
@@ -222,7 +224,7 @@ class OpenHull:
         if not len(rows):
             return []
         amounts = (self._closed.amounts[rows], self._closed.elements)
-        above = self.hull.e_above_hull(amounts, self._closed.energies[rows])
+        above = rounded_distance(self._closed.energies[rows], self.hull.hull_energy(amounts))
         products = self.hull.decompose_all(amounts)
         return [self._balanced(*each) for each in zip(rows, products, (-above).tolist(), strict=True)]
 
@@ -299,7 +301,7 @@ def open_hull(
     columns = with_elements(hull, chemical_system)
     absolute = absolute_potentials(hull, columns, chemical_potentials, relative=relative)
     lowest = references(columns)
-    warn_of_precipitation(absolute, lowest, stacklevel=2)
+    warn_of_precipitation(absolute, lowest)
     kept, closed = open_columns(columns, absolute)
     opened = hull_of(closed, hull.scheme, hull.temperature)
     return OpenHull(opened, absolute, {element: lowest[element] for element in absolute}, kept)

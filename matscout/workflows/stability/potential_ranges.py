@@ -101,7 +101,7 @@ def stable_phases_over(
     start, end = (absolute_potentials(hull, columns, {**fixed, element: mu}, relative=relative) for mu in (low, high))
     if not low < high:
         raise UserError(f"the chemical potential of {element} cannot go from {low:g} up to {high:g} eV/atom")
-    warn_of_precipitation(end, references(columns), stacklevel=2)
+    warn_of_precipitation(end, references(columns))
     further = {name: start[name] for name in fixed}
     phases = _stable_below(open_columns(columns, further)[1] if further else columns, element, end[element])
     known = set(phases.ids)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from matscout.errors import UserError
+from matscout.errors import UserError, warn
 from matscout.workflows.stability.blocks import NOT_STATED, SAME_ENERGY
 from matscout.workflows.stability.checks import EnergyWarning
 from matscout.workflows.stability.compositions import system_of
@@ -86,14 +86,13 @@ def absolute_potentials(
     return dict(zip(symbols, (np.array(list(symbols.values())) + counted_from).tolist(), strict=True))
 
 
-def warn_of_precipitation(potentials: Mapping[str, float], lowest: Mapping[str, float], *, stacklevel: int) -> None:
+def warn_of_precipitation(potentials: Mapping[str, float], lowest: Mapping[str, float]) -> None:
     """Warn where a chemical potential lies above the energy of the element itself, both in eV/atom."""
     for element, potential in potentials.items():
         if potential > lowest[element] + SAME_ENERGY:
-            warnings.warn(
+            warn(
                 f"the chemical potential of {element}, {potential:.6g} eV/atom, lies above the energy of {element} "
-                f"itself, {lowest[element]:.6g} eV/atom: the element would precipitate",
-                stacklevel=stacklevel + 1,
+                f"itself, {lowest[element]:.6g} eV/atom: the element would precipitate"
             )
 
 

@@ -21,7 +21,8 @@ from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 from scipy.constants import physical_constants
 
-from matscout.errors import UserError
+from matscout.errors import UserError, warn
+from matscout.workflows.stability.checks import EnergyWarning
 from matscout.workflows.stability.compositions import fraction_table, grid_keys
 from matscout.workflows.stability.hull import Hull
 from matscout.workflows.stability.naming import names_from_formulas, some
@@ -95,16 +96,19 @@ def hull_at(
     cold = _Cold.of(entries, scheme, source)
     bare = [row for row in cold.kept if cold.structures[row] is None and not cold.needs_no_volume[row]]
     rows = cold.without(bare, without_structure)
-    return Hull(
-        (cold.table.fractions[rows], cold.table.elements),
-        cold.free_energies(rows, temperature),
-        [cold.ids[row] for row in rows],
-        formation_energies=True,
-        protocols=[cold.protocols[row] for row in rows],
-        sources=[cold.sources[row] for row in rows],
-        scheme=scheme,
-        temperature=float(temperature),
-    )
+    # What is odd about the energies was said of those at 0 K.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EnergyWarning)
+        return Hull(
+            (cold.table.fractions[rows], cold.table.elements),
+            cold.free_energies(rows, temperature),
+            [cold.ids[row] for row in rows],
+            formation_energies=True,
+            protocols=[cold.protocols[row] for row in rows],
+            sources=[cold.sources[row] for row in rows],
+            scheme=scheme,
+            temperature=float(temperature),
+        )
 
 
 def gibbs_entries(
@@ -214,7 +218,7 @@ class _Cold:
         """Put entries in columns, and count their energies from the elements."""
         kept = corrected_entries(entries, scheme)
         if kept.left_out:
-            warnings.warn(kept.describe_left_out(), stacklevel=4)
+            warn(kept.describe_left_out())
         corrected = kept.entries
         compositions = [entry.composition for entry in corrected]
         energies = np.array([entry.energy_per_atom for entry in corrected])
@@ -257,9 +261,7 @@ class _Cold:
                     f"a free energy needs a volume, but {who}; give ComputedStructureEntries, or leave these "
                     f'out with without_structure="leave out": what they compete with then looks more stable'
                 )
-            warnings.warn(
-                f"no free energy, so not on the hull: {who}. What they compete with looks more stable", stacklevel=3
-            )
+            warn(f"no free energy, so not on the hull: {who}. What they compete with looks more stable")
         left_out = set(bare)
         return [row for row in self.kept if row not in left_out]
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from matscout.workflows.stability import Hull
+
 
 @pytest.fixture(scope="session")
 def data() -> Path:
@@ -22,3 +24,8 @@ def iron_phosphates(data):
     from matscout.workflows.stability import read_entries
 
     return read_entries(data / "entries" / "Fe_Li_O_P_entries.json.gz")
+
+
+@pytest.fixture
+def salt():
+    return Hull(["Na", "Cl2", "Na2Cl2", "NaCl", "Na3Cl"], [-1.3, -1.8, -3.6, -3.5, -1.9], ["na", "cl", "b1", "b2", "x"])

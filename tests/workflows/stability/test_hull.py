@@ -11,7 +11,7 @@ from pymatgen.core import Composition, Element
 from pymatgen.entries.computed_entries import ComputedEntry
 
 from matscout.errors import UserError
-from matscout.workflows.stability import EnergyWarning, Hull, restrict
+from matscout.workflows.stability import Hull, restrict
 from matscout.workflows.stability.compositions import fraction_table, grid_keys
 
 SYMBOLS = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr")
@@ -96,11 +96,6 @@ def test_nearly_coinciding_compositions_leave_the_hull_exact():
 
 
 # ---- known answers
-
-
-@pytest.fixture
-def salt():
-    return Hull(["Na", "Cl2", "Na2Cl2", "NaCl", "Na3Cl"], [-1.3, -1.8, -3.6, -3.5, -1.9], ["na", "cl", "b1", "b2", "x"])
 
 
 def test_only_the_lowest_entry_of_a_composition_counts(salt):
@@ -491,121 +486,3 @@ def test_a_lower_element_moves_every_system_it_is_in():
     hull.add(["Na"], [-4], ["lower"])
     assert hull.stable_ids == ("cl", "lower")
     assert hull.e_above_hull(["NaCl"], [-2]) == pytest.approx([0.5])
-
-
-# ---- mistakes
-
-
-def test_a_missing_element_is_named_with_entries_that_need_it():
-    with pytest.raises(UserError, match=r"element O, which a, b, c and 1 more need"):
-        Hull(["Li", "Li2O", "LiO", "Li2O2", "LiO8"], [-1] * 5, ["li", "a", "b", "c", "d"])
-
-
-def test_a_question_about_an_element_the_hull_does_not_have_is_refused(salt):
-    for ask in (salt.hull_energy, lambda c: salt.e_above_hull(c, [-1]), lambda c: salt.decompose(c[0])):
-        with pytest.raises(UserError, match="element K, which KCl need"):
-            ask(["KCl"])
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_energies_that_are_not_finite_are_named(bad, salt):
-    with pytest.raises(UserError, match=r"not finite: b \("):
-        Hull(["Na", "Cl", "NaCl"], [-1, bad, -3], ["a", "b", "c"])
-    with pytest.raises(UserError, match=r"not finite: Na3Cl \("):
-        salt.e_above_hull(["NaCl", "Na3Cl"], [-1, bad])
-
-
-def test_an_id_with_two_energies_is_named(salt):
-    with pytest.raises(UserError, match=r"two entries: b1 \(-3.6 and -3.7 eV/atom\)"):
-        salt.add(["NaCl"], [-3.7], ["b1"])
-    with pytest.raises(UserError, match=r"two entries: x \(two compositions\)"):
-        Hull(["NaCl", "KCl"], [-1, -1], ["x", "x"], formation_energies=True)
-
-
-def test_an_entry_given_again_counts_once(salt):
-    before = salt.version
-    salt.add(["Na2Cl2"], [-3.6], ["b1"])
-    assert (len(salt), salt.version) == (5, before)
-
-
-def test_a_refused_addition_leaves_the_hull_as_it_was(salt):
-    before = salt.version, salt.stable_ids
-    with pytest.raises(UserError):
-        salt.add(["NaCl", "KCl"], [-9, -9], ["lower", "no-reference"])
-    assert (salt.version, salt.stable_ids) == before
-
-
-@pytest.mark.parametrize(
-    ("composition", "words"),
-    [
-        ("", "entry b is empty"),
-        ({"Na": 0}, "entry b is empty"),
-        ("Na?", "entry b is not a formula"),
-        ({"Xx": 1}, "'Xx', which is not an element"),
-    ],
-)
-def test_what_is_no_composition_is_named(composition, words):
-    with pytest.raises(UserError, match=words):
-        Hull(["Na", composition], [-1, -1], ["a", "b"])
-
-
-def test_amounts_that_are_negative_or_nan_are_refused():
-    for bad in (-1.0, np.nan):
-        with pytest.raises(UserError, match="composition 1 has an amount that is negative or not a number"):
-            Hull((np.array([[1, 1], [1, bad]]), ("Na", "Cl")), [-1, -1], formation_energies=True)
-
-
-@pytest.mark.parametrize(
-    ("symbols", "words"),
-    [(("Na", "Xx"), "'Xx', which is not an element"), (("Na", "Na"), "twice"), (("Na",), r"expected \(n, 1\)")],
-)
-def test_columns_of_amounts_that_are_no_elements_are_refused(symbols, words):
-    for table in ([[1, 1]], [[1, 0]]):
-        with pytest.raises(UserError, match=words):
-            Hull((np.array(table), symbols), [-1], formation_energies=True)
-
-
-def test_lengths_that_differ_are_refused():
-    with pytest.raises(UserError, match="2 compositions but energies of shape"):
-        Hull(["Na", "Cl"], [-1])
-    with pytest.raises(UserError, match="2 compositions but 1 ids"):
-        Hull(["Na", "Cl"], [-1, -1], ["a"])
-
-
-def test_energies_per_cell_draw_a_warning():
-    with pytest.warns(EnergyWarning, match=r"NaCl \(-27.2 eV/atom, 8 atoms\).*per cell"):
-        Hull(["Na", "Cl2", "Na4Cl4"], [-1.3, -1.8, -28.8])
-
-
-@pytest.mark.parametrize(
-    ("formula", "strong", "possible"),
-    [("NaCl", -4.2, -3.4), ("ThF4", -6.1, -4.5), ("PtHf", -2.6, -1.4), ("La2O3", -6.1, -4.0)],
-)
-def test_formation_energies_are_too_strong_for_their_elements(formula, strong, possible):
-    with pytest.warns(EnergyWarning, match="were these per cell"):
-        Hull([formula], [strong], formation_energies=True)
-    Hull([formula], [possible], formation_energies=True)  # a warning is an error here
-
-
-def test_most_compounds_far_above_their_elements_draw_a_warning(iron_phosphates):
-    amounts = [entry.composition for entry in iron_phosphates]
-    energies = [entry.energy_per_atom for entry in iron_phosphates]
-    per_atom = [energy if c.is_element else energy / c.num_atoms for c, energy in zip(amounts, energies, strict=True)]
-    with pytest.warns(EnergyWarning, match="most compounds lie over 1 eV/atom above their elements: .*per atom where"):
-        Hull(amounts, per_atom, formation_energies=False)
-
-
-def test_protocols_that_no_scheme_joins_are_named_with_entries():
-    with pytest.raises(UserError, match=r"gpaw-pbe.*b.*vasp-mp-gga.*a|vasp-mp-gga.*a.*gpaw-pbe.*b"):
-        Hull(["Na", "Cl"], [-1, -1], ["a", "b"], protocols=["vasp-mp-gga", "gpaw-pbe"])
-    hull = Hull(["Na", "Cl"], [-1, -1], ["a", "b"], protocols="gpaw-pbe")
-    with pytest.raises(UserError, match="gpaw-pbe"):
-        hull.add(["NaCl"], [-2], ["c"], protocols="chgnet-relax")
-    assert (hull.ids, hull.protocols) == (("a", "b"), ("gpaw-pbe",))
-    with pytest.raises(UserError, match="2 compositions but 1 protocols"):
-        Hull(["Na", "Cl"], [-1, -1], protocols=["gpaw-pbe"])
-
-
-def test_a_misspelt_chemical_system_is_refused(salt):
-    with pytest.raises(UserError, match="unknown element 'Lithium'"):
-        salt.completeness("Lithium-O")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matscout.errors import UserError
+from matscout.workflows.stability.blocks import NOT_STATED
 from matscout.workflows.stability.schemes.base import CorrectionScheme, in_words
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class NoScheme(CorrectionScheme):
         raise UserError(
             f"energies of the protocols {', '.join(first)} and {last} cannot stand on one hull: "
             f"{in_words(entries_of)}. Calculate all with one protocol (in a campaign, references: recompute: true), or "
+            + ("state the protocol of the others (protocols=...), or " if NOT_STATED in entries_of else "")
             + (
                 f"name a correction scheme that joins them: {', '.join(schemes)}"
                 if schemes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matscout.errors import UserError, nearest
+from matscout.workflows.stability.given import given_entries
 from matscout.workflows.stability.schemes.base import with_reasons
 from matscout.workflows.stability.schemes.chgnet import ChgnetAsMp2020
 from matscout.workflows.stability.schemes.fitted import FittedReferences
@@ -105,7 +106,7 @@ def corrected_entries(
         hull needs: they are named with the reasons.
     """
     rule = get_scheme(scheme) if isinstance(scheme, str) else scheme
-    listed = list(entries)
+    listed = given_entries(entries)
     corrected = rule.correct(listed)
     of_element: dict[str, list[str]] = {}
     for entry, name in zip(listed, names_of(listed), strict=True):
