@@ -56,6 +56,7 @@ def results_frame(store: Store, campaign_id: str) -> pd.DataFrame:
             exclude={"decomposition", "competitors", "competing_systems", "competitor_sources", "versions"}
         )
         row["decomposition"] = " + ".join(f"{fraction:.4f} {phase}" for phase, fraction in x.decomposition.items())
+        row["hull_protocols"] = ", ".join(x.hull_protocols)
         row["found"] = is_found(x)
         row |= {
             key: result[key]

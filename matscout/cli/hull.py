@@ -115,7 +115,7 @@ def _load(request: HullRequest, elements: tuple[str, ...]) -> Loaded:
     if request.entries is not None:
         loaded = hull_of_file(request.entries, elements, request.scheme or "none", request.temperature)
     else:
-        loaded = hull_of_store(request.campaign, request.store, request.temperature)
+        loaded = hull_of_store(request.campaign, request.store, elements, request.temperature)
     for note in loaded.notes:
         echo(printable(note), err=True)
     return loaded

@@ -94,13 +94,13 @@ def print_about(about: Mapping[str, Any]) -> None:
         f"judged against {about['judged_against']}",
     ]
     lines[3:3] = (about["corrections"] or {}).get("lines", [])
-    if about["left_out"]:
+    sources = about["competitor_sources"]
+    if len(sources) > 1:
+        lines[-1] += f"; entries from {', '.join(f'{source}: {n}' for source, n in sources.items())}"
+    if about["left_out"] and about["temperature"] is not None:
         lines.append(
             f"left out: {some(about['left_out'])}: without a structure, or higher entries of an element or a gas, they "
             "have no free energy"
         )
-    sources = about["competitor_sources"]
-    if len(sources) > 1:
-        lines[-1] += f"; entries from {', '.join(f'{source}: {n}' for source, n in sources.items())}"
     for line in lines:
         echo(printable(line))

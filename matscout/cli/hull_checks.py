@@ -132,6 +132,9 @@ def _check_choices(request: HullRequest) -> None:
         raise UserError(f"{of_one_hull[0]} does not go with --compare: ask for one hull, with --scheme NAME")
     if request.window is not None and not (math.isfinite(request.window) and request.window >= 0):
         raise UserError(f"--window is {request.window:g}: a distance of 0 or more, in eV/atom")
+    listing = ["--all"] if request.everything else [] if request.plot else _given(request, "window")
+    if listing and (request.decompose is not None or request.phase is not None):
+        raise UserError(f"{listing[0]} is for lists of entries: leave it out beside {views[0]}")
     if request.window is not None and request.everything:
         raise UserError("--all shows every entry, --window those near the hull: name one of the two")
 

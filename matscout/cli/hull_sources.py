@@ -42,7 +42,8 @@ class Loaded:
     files
         Files it was made from, as far as the options do not name them.
     left_out
-        Ids of entries that have no free energy at the temperature.
+        Ids of entries inside the system that the scheme cannot correct, or that have no free energy at the
+        temperature.
     warnings
         What the library warned of.
     """
@@ -84,10 +85,10 @@ def hull_of_file(path: Path, system: Sequence[str], scheme: str, temperature: fl
 
     entries = entries_of(path, system)
     corrected = corrected_entries(entries, scheme, elements=system)
-    left_out: tuple[str, ...] = ()
+    left_out = tuple(name for name, _ in corrected.left_out)
     if temperature is not None:
         hull = _hull_at(entries, temperature, scheme, path.name)
-        left_out = _missing(corrected.entries, hull)
+        left_out += _missing(corrected.entries, hull)
     else:
         hull = Hull.from_entries(entries, scheme=scheme, source=path.name)
     report = {} if scheme == "none" else {**corrected.report, "lines": list(corrected.lines)}
@@ -100,7 +101,7 @@ def _missing(entries: Sequence[ComputedEntry], hull: Hull) -> tuple[str, ...]:
     return tuple(str(entry.entry_id) for entry in entries if entry.entry_id not in kept)
 
 
-def hull_of_store(campaign: str | None, store: str | None, temperature: float | None) -> Loaded:
+def hull_of_store(campaign: str | None, store: str | None, system: Sequence[str], temperature: float | None) -> Loaded:
     """Build the hull that a campaign's labels come from, from what the store holds.
 
     Raises
@@ -111,6 +112,7 @@ def hull_of_store(campaign: str | None, store: str | None, temperature: float | 
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import enumerate_space
     from matscout.workflows.campaign.state import stored_state
+    from matscout.workflows.stability import restrict
 
     with _open(campaign, store) as (opened, document):
         spec = CampaignSpec.model_validate(document["spec"])
@@ -132,7 +134,7 @@ def hull_of_store(campaign: str | None, store: str | None, temperature: float | 
         )
     files = (spec.references.path,) if spec.references.source == "file" else ()
     shown = hull if temperature is None else _at(state, temperature)
-    left_out = () if temperature is None else _missing(state.entries(), shown)
+    left_out = () if temperature is None else _missing(restrict(state.entries(), system), shown)
     return Loaded(shown, origin, notes=tuple(notes), files=files, left_out=left_out)
 
 

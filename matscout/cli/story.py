@@ -226,13 +226,15 @@ def _lines_of_calculation(story: dict[str, Any]) -> list[str]:
 def _lines_of_label(label: Label) -> list[str]:
     from matscout.cli.sentences import products, remark
 
+    # Labels of earlier versions have no words for it.
+    judged = label.judged_against or ", ".join(f"{n} of {size} elements" for size, n in label.competitors.items())
     lines = [
         (
             f"hull         {label.e_above_hull:.3f} eV/atom above, decomposition energy "
             f"{label.decomposition_energy:+.3f}, formation energy {label.formation_energy:.3f} eV/atom"
         ),
         f"             decomposes to {products(label)}",
-        f"             hull {label.hull_version}, competitors: {label.judged_against}; correction {label.correction}"
+        f"             hull {label.hull_version}, competitors: {judged}; correction {label.correction}"
         + (f" ({label.correction_version})" if label.correction_version else ""),
     ]
     if remark(label):

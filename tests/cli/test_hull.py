@@ -358,6 +358,8 @@ def test_what_a_file_says_steers_no_terminal(hull, tmp_path):
         (["Na-Cl", "--entries", "salt.json", "--compare", "mp220"], "Nearest: mp2020."),
         (["Na-Cl", "--entries", "salt.json", "--compare", "none", "--plot", "x.html"], "does not go with --compare"),
         (["Na-Cl", "--entries", "salt.json", "--temperature", "900"], "salt.json holds no structures"),
+        (["Na-Cl", "--entries", "salt.json", "--phase", "NaCl", "--all"], "--all is for lists of entries"),
+        (["Na-Cl", "--entries", "salt.json", "--decompose", "NaCl", "--window", "1"], "--window is for lists"),
         (["Na-Cl", "--entries", "salt.json", "--plot", "x.png"], "x.png: a plot is written as .html"),
         (["Na-Cl", "--entries", "salt.json", "--plot", "no/x.html"], "there is no folder no for x.html"),
         (["Na-Cl", "--entries", "salt.json", "--plot", "folder.html"], "folder.html is a folder"),

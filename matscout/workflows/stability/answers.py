@@ -106,11 +106,6 @@ class Completeness:
     by_source: Mapping[str, int]
     compositions: Mapping[int, int]
 
-    @property
-    def has_gaps(self) -> bool:
-        """Whether some number of elements, up to that of the system, has no competitor at all."""
-        return not all(self.by_size.values())
-
     def __str__(self) -> str:
         """Say what a label is judged against, such as "3 elements and 6 binaries alone, no ternaries".
 
@@ -189,7 +184,7 @@ def in_whole_numbers(amounts: Mapping[EntryId, float]) -> tuple[float, dict[Entr
     # Counted in the reaction as it is written: a small error in one unit would leave atoms over in a thousand.
     close = all(abs(float(exact[name]) - amount) * multiple < _SAME_AMOUNT for name, amount in amounts.items())
     largest = multiple * max(1.0, *amounts.values())
-    if not close or largest > _LARGEST_WHOLE:
+    if not close or largest > _LARGEST_WHOLE or not all(exact.values()):
         return 1.0, dict(amounts)
     return float(multiple), {name: float(fraction * multiple) for name, fraction in exact.items()}
 
@@ -198,7 +193,7 @@ def reaction_term(amount: float, formula: str) -> str:
     """Write an amount of a formula, such as 2 NaCl; 1 is left out."""
     if abs(amount - 1) < _SAME_AMOUNT:
         return formula
-    if abs(amount - round(amount)) < _SAME_AMOUNT:
+    if amount > 1 and abs(amount - round(amount)) < _SAME_AMOUNT:
         return f"{round(amount)} {formula}"
     return f"{amount:.{_DIGITS}g} {formula}"
 

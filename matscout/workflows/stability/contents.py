@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def columns(entries: Blocks, elements: System) -> EntryColumns:
     """Return the entries that hold no other elements than these, in the order they came in."""
-    blocks = [block for system, block in entries.by_system.items() if set(system) <= set(elements)]
+    blocks = list(entries.within(elements))
     positions = np.concatenate([np.empty(0, dtype=np.intp), *(block.positions for block in blocks)])
     energies = np.concatenate([np.empty(0), *(block.energies for block in blocks)])
     amounts = np.zeros((len(positions), len(elements)))

@@ -253,11 +253,11 @@ class Lowest:
 
     def _update(self) -> None:
         """Write what came to the entries since the last time."""
+        if self._read == len(self._entries.journal):
+            return
         if any(table.is_wasteful for table in self._tables.values()):
             self.forget()
         changed = self._entries.journal[self._read :]
-        if not changed:
-            return
         self._read = len(self._entries.journal)
         by_size: dict[int, list[Block]] = defaultdict(list)
         for system in dict.fromkeys(changed):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EntryId: TypeAlias = str | int
 
 _NAMED_AT_MOST = 3  # entries in an error message
-_WHOLE = 1e-6  # by which amounts may miss whole numbers
+_WHOLE = 3e-8  # by which amounts may miss whole numbers
 _LARGEST_MULTIPLE = 60  # of the smallest amount; compositions that need more are left to pymatgen
 _LARGEST_DENOMINATOR = 1000  # of an amount that pymatgen makes a whole number
 _SAME_FRACTION = 1e-8  # by which whole numbers may miss the fractions they are written for

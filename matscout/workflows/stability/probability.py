@@ -58,5 +58,6 @@ def probability_stable_now(
 def probability_below(margin: NDArray[np.float64], std: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability that a normal error of a given std is at most `margin`; 1 or 0 where the std is 0, NaN where NaN."""
     certain = std == 0
-    score = np.divide(margin, std, out=np.where(margin >= 0, np.inf, -np.inf), where=~certain)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is a score, and NaN stays NaN
+        score = np.divide(margin, std, out=np.where(margin >= 0, np.inf, -np.inf), where=~certain)
     return np.asarray(np.where(np.isnan(margin), np.nan, ndtr(score)))

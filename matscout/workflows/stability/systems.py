@@ -142,8 +142,7 @@ class Systems:
 
     def own_distances(self, inside: System | None, *, without_own: bool) -> Floats:
         """Energies above `own_heights`, of all entries or those inside a chemical system, in the order they came in."""
-        systems = self._entries.by_system.items()
-        blocks = [block for system, block in systems if inside is None or set(inside).issuperset(system)]
+        blocks = list(self._entries.by_system.values() if inside is None else self._entries.within(inside))
         heights = self.own_heights(blocks, without_own=without_own)
         positions = np.concatenate([np.empty(0, dtype=np.intp), *(block.positions for block in blocks)])
         above = [block.energies - height for block, height in zip(blocks, heights, strict=True)]

@@ -34,3 +34,12 @@ def test_polymorphs_compete_as_one_composition():
 def test_unlisted_elements_compete(listed):
     hull = Hull(["NaCl", *listed], [-2.0, *[0.0 for _ in listed]], formation_energies=True)
     assert str(hull.completeness("Na-Cl")) == "2 elements and 1 binary"
+
+
+def test_a_trace_is_not_lost_in_a_reaction():
+    """7 digits of a fraction are no whole numbers: what they leave over is said, not called 0."""
+    hull = Hull(["LiCoO2"], [-2.0], formation_energies=True)
+    reaction = hull.reaction({"Li": 0.3333333, "Co": 0.3333333, "O": 0.6666667})
+    assert len(reaction.phases) == 2
+    assert 0 < min(reaction.phases.values()) < 1e-6
+    assert " 0 O2" not in str(reaction)

@@ -283,7 +283,7 @@ def test_completeness_counts_competitors_in_each_system_by_size_and_source(salt)
     salt.add(["Na3Cl5"], [-2.0], ["y"], sources="campaign salts")
     complete = salt.completeness("Na-Cl")
     assert complete.by_system == {("Cl",): 1, ("Na",): 1, ("Cl", "Na"): 4}
-    assert (complete.by_size, complete.has_gaps) == ({1: 2, 2: 4}, False)
+    assert complete.by_size == {1: 2, 2: 4}
     assert complete.by_source == {"campaign salts": 1, "not stated": 5}
     assert str(complete) == "2 elements and 3 binaries"  # of one composition, the lowest alone competes
     assert salt.completeness("Na-Cl", without=["y"]).by_source == {"not stated": 5}
@@ -292,7 +292,7 @@ def test_completeness_counts_competitors_in_each_system_by_size_and_source(salt)
 def test_a_ternary_judged_against_elements_and_binaries_alone_says_so():
     hull = Hull(["LiF", "Li2O"], [-1, -1], formation_energies=True)
     complete = hull.completeness(["Li", "F", "O"])
-    assert (complete.by_size, complete.has_gaps) == ({1: 3, 2: 2, 3: 0}, True)
+    assert complete.by_size == {1: 3, 2: 2, 3: 0}
     assert str(complete) == "3 elements and 2 binaries alone, no ternaries"
     assert str(hull.completeness("Li-F-O-P-S-N-C")) == (
         "7 elements and 2 binaries alone, no ternaries, quaternaries, quinaries, phases of 6 elements or phases of 7 "

@@ -147,16 +147,6 @@ def elements_of(chemical_system: str | Sequence[str]) -> System:
     return tuple(sorted(known, key=order.index))
 
 
-def check_elements(hull: Hull, elements: System) -> None:
-    """Refuse elements that the hull knows nothing of."""
-    missing = [element for element in elements if element not in hull.elements]
-    if missing:
-        raise UserError(
-            f"no entry of {', '.join(missing)} to plot {'-'.join(elements)} from: "
-            f"the hull holds {'-'.join(hull.elements)}"
-        )
-
-
 def points_of(hull: Hull | OpenHull, elements: System, window: float | None = None) -> Points:
     """Collect the entries of a chemical system, all or those within a window of the hull.
 
@@ -168,7 +158,6 @@ def points_of(hull: Hull | OpenHull, elements: System, window: float | None = No
     if window is not None and not (np.isfinite(window) and window >= 0):
         raise UserError(f"the window must be a distance to the hull of 0 eV/atom or more, got {window}")
     closed = closed_of(hull)
-    check_elements(closed, elements)
     system = "-".join(sorted(elements))
     columns = closed.columns(system)
     frame = hull_frame(closed, system, window=window)

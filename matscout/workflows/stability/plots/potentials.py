@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matscout.errors import UserError
-from matscout.workflows.stability.plots.points import check_elements, elements_of
+from matscout.workflows.stability.plots.points import elements_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,6 @@ def chemical_potential_domains(
     Na [[0.0, -5.0], [0.0, -4.1]]
     """
     elements = elements_of(chemical_system)
-    check_elements(hull, elements)
     if len(elements) == 1:
         raise UserError(f"chemical potentials of {elements[0]} alone make no diagram: name two elements or more")
     ids, fractions, energies, lowest = _stable_phases(hull, elements)

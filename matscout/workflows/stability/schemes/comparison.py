@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ def _with_ids(entries: Iterable[ComputedEntry]) -> list[ComputedEntry]:
     table = fraction_table([entry.composition for entry in listed])
     energies = np.array([entry.energy_per_atom for entry in listed])
     names = [str(name) for name in names_from_formulas(table, energies, [entry.entry_id for entry in listed])]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise UserError(f"one id stands for two entries: {some(twice)}; give each entry an id of its own")
     for entry, name in zip(listed, names, strict=True):

@@ -48,7 +48,7 @@ class FormationEnthalpy:
         except UserError as error:
             raise UserError(f"formation enthalpy of {self.formula!r}, which is not a formula: {error}") from error
         n_atoms = self.composition.num_atoms
-        if not math.isfinite(self.energy) or not self.uncertainty >= 0:
+        if not math.isfinite(self.energy) or not 0 <= self.uncertainty < math.inf:
             raise UserError(
                 f"formation enthalpy of {self.formula!r}: energy {self.energy!r}, uncertainty {self.uncertainty!r}; "
                 "expected eV per formula unit, and an uncertainty of at least 0"
