@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from typer import echo
 
 from matscout.cli import printable
 from matscout.workflows.stability.naming import some
+from matscout.workflows.stability.versions import label_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from matscout.cli.hull import HullRequest
     from matscout.cli.hull_sources import Loaded
     from matscout.workflows.stability import EntryColumns
-
-_PACKAGES = ("matscout", "pymatgen", "numpy", "scipy")
-
-
-def label_versions() -> dict[str, str]:
-    """Versions of the packages that made the numbers."""
-    return {package: version(package) for package in _PACKAGES}
 
 
 def stable_counts(entries: EntryColumns, above: NDArray[np.float64]) -> dict[str, int]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from typer import echo
 
 from matscout.cli import printable
-from matscout.cli.hull_about import label_versions, ties
+from matscout.cli.hull_about import ties
 from matscout.cli.hull_sources import entries_of
 from matscout.cli.hull_views import NEAR, print_cells
 from matscout.cli.output import print_json
+from matscout.workflows.stability.versions import label_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -46,7 +46,7 @@ def list_view(request: HullRequest, loaded: Loaded, elements: Sequence[str]) -> 
             x["formula"],
             x["id"],
             f"{x['e_above_hull']:.3f}",
-            f"{_rounded(x['decomposition_energy']):+.3f}",
+            _signed(x["decomposition_energy"]),
             f"{_rounded(x['formation_energy']):.3f}",
             _products(x["formula"], x["reaction"], ", ".join(x["decomposition"])) if x["e_above_hull"] else "stable",
         )
@@ -274,6 +274,11 @@ def _facet(facet: Facet, names: Mapping[str | int, str], own: Container[str | in
 
 def _potential(value: float) -> str:
     return f"{_rounded(value):.3f}" if math.isfinite(value) else "unbounded"
+
+
+def _signed(energy: float) -> str:
+    """Write an energy with its sign, which it keeps where it rounds to 0: what is stable is stable by a hair too."""
+    return f"{energy:+.3f}" if energy else "0.000"
 
 
 def _rounded(energy: float) -> float:

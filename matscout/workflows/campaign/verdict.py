@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from matscout.db.documents import Found, Label, Summary
 from matscout.workflows.calculations.protocols import get_protocol
 from matscout.workflows.campaign.stages import look_ahead, present_hull
 from matscout.workflows.stability.schemes import get_scheme
+from matscout.workflows.stability.versions import label_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
-
-_LABEL_PACKAGES = ("matscout", "pymatgen", "numpy", "scipy")
 
 
 def label(
@@ -48,9 +46,10 @@ def label(
     energies = np.array([results[i].energy_per_atom for i in ids], dtype=float)
     distances = np.maximum(hull.e_above_hull(compositions, energies), 0.0)
     formation = hull.formation_energy(compositions, energies)
+    decompositions = hull.decompose_all(compositions)
     own = dict(zip(hull.ids, hull.decomposition_energy().tolist(), strict=True))
     same = _same_crystals(space, ids, results, chosen)
-    versions = {package: version(package) for package in _LABEL_PACKAGES}
+    versions, protocols = label_versions(), list(hull.protocols)
     protocol = get_protocol(spec.protocol)
     scheme_version = get_scheme(hull.scheme).version
     labels = []
@@ -69,7 +68,7 @@ def label(
                 formation_energy=float(formation[n]),
                 e_above_hull=float(distances[n]),
                 decomposition_energy=own[f"candidate:{candidate_id}"],
-                decomposition=_phases(hull.decompose(formula), space),
+                decomposition=_phases(decompositions[n], space),
                 within_threshold=bool(distances[n] <= spec.acquisition.threshold),
                 prototype_kept=results[candidate_id].prototype_kept,
                 same_crystal_as=same.get(candidate_id),
@@ -83,7 +82,7 @@ def label(
                 protocol_id=protocol.id,
                 correction=hull.scheme,
                 correction_version=scheme_version,
-                hull_protocols=list(hull.protocols),
+                hull_protocols=protocols,
                 versions=versions,
                 probability_before=prediction.probability if prediction else None,
             )

@@ -1,21 +1,8 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from matscout.workflows.stability import Hull
-
-
-@pytest.fixture(scope="session")
-def data() -> Path:
-    """Folder of public data: MATSCOUT_DATA, or ../shared/data beside the repository."""
-    root = Path(__file__).resolve().parents[3]
-    folder = Path(os.environ.get("MATSCOUT_DATA", root.parent / "shared" / "data"))
-    if not (folder / "entries").is_dir():
-        pytest.skip(f"no public data in {folder}: set MATSCOUT_DATA to the folder that holds entries/")
-    return folder
 
 
 @pytest.fixture(scope="session")

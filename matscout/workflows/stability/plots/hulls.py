@@ -69,7 +69,7 @@ def plot_hull(
     if len(elements) > _MOST_ELEMENTS:
         raise UserError(
             f"{name} has {len(elements)} elements, and a plot shows at most {_MOST_ELEMENTS}: plot a system inside it, "
-            f"such as {'-'.join(elements[:_MOST_ELEMENTS])}, or hold the chemical potential of an element with --open"
+            f"such as {'-'.join(elements[:_MOST_ELEMENTS])}, or a hull open to an element (open_hull, --open)"
         )
     if energy_upwards and len(elements) != 3:
         raise UserError(f"the energy goes upwards on plots of 3 elements, and {name} has {len(elements)}")
