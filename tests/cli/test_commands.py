@@ -1,5 +1,6 @@
 """The commands as a user types them, in processes of their own where it matters."""
 
+import io
 import json
 import os
 import re
@@ -92,6 +93,7 @@ def test_results_come_as_table_csv_parquet_and_cif(done, tmp_path):
     assert len(csv.stdout.splitlines()) == len(json.loads(matscout("results", "--json", cwd=folder).stdout)) + 1
     written = matscout("results", "--parquet", tmp_path / "x.parquet", "--cif", tmp_path / "cif", cwd=folder)
     assert written.returncode == 0
+    assert set(pd.read_csv(io.StringIO(csv.stdout))["hull_protocols"]) == {"chgnet-static"}
     assert len(pd.read_parquet(tmp_path / "x.parquet")) == len(csv.stdout.splitlines()) - 1
     assert list((tmp_path / "cif").glob("*.cif"))
     table = matscout("results", "--limit", "2", cwd=folder).stdout

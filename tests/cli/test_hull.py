@@ -194,6 +194,13 @@ def test_a_temperature_turns_energies_into_free_energies(hull, tmp_path, salt):
     assert "free energies of formation at 900 K" in hull("Na-Cl", "--entries", path, "--temperature", "900")[0]
 
 
+def test_what_is_stable_by_a_hair_keeps_its_sign(hull, tmp_path, write_entries):
+    path = write_entries(tmp_path / "e.json", {"Na": -1.3, "Cl2": -3.6, "NaCl": -7.2, "Na3Cl": -9.8003})
+    table, _ = hull("Na-Cl", "--entries", path)
+    assert re.search(r"^Na3Cl +id-Na3Cl +0.000 +-0.000 ", table, re.MULTILINE)
+    assert re.search(r"^Na +id-Na +0.000 +0.000 ", table, re.MULTILINE)
+
+
 def test_what_has_no_free_energy_is_named(hull, tmp_path):
     path = tmp_path / "e.json"
     gas, crystal_of_it = crystal("CO2", -24.0, 4.4), crystal("C2O4", -40.0, 5.0)

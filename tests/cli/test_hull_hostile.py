@@ -154,7 +154,9 @@ def test_a_narrow_terminal_costs_columns_and_no_digits(hull, tmp_path, write_ent
     assert "\u2026" not in table
     for row in rows:
         cells = [row["formula"], row["id"], f"{row['e_above_hull']:.3f}"]
-        cells += [f"{row['decomposition_energy']:+.3f}", f"{row['formation_energy']:.3f}"] if width >= 80 else []
+        below = row["decomposition_energy"]
+        signed = f"{below:+.3f}" if below else "0.000"
+        cells += [signed, f"{row['formation_energy']:.3f}"] if width >= 80 else []
         assert re.search("^" + " +".join(map(re.escape, cells)) + r"\b", table, re.MULTILINE), table
     if width > 40:
         assert max(len(line) for line in table.splitlines() if " id-" in line) <= width
