@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,8 @@ class Decomposition:
         Reduced formula of each product.
     energy
         Energy of the products in eV/atom, in the hull's convention.
+    fractions
+        Fraction of all atoms in each product, the largest first.
     """
 
     formula: str
@@ -156,6 +159,7 @@ class Decomposition:
     phases: Mapping[EntryId, float]
     formulas: Mapping[EntryId, str]
     energy: float
+    fractions: Mapping[EntryId, float] = field(default_factory=dict)
 
     @classmethod
     def balanced(
@@ -163,15 +167,22 @@ class Decomposition:
     ) -> Self:
         """Balance a composition and the atomic fractions of the phases that it makes."""
         formulas = {name: formula_of[name] for name in shares}
-        own, *units = fraction_table([formula, *formulas.values()]).atoms.tolist()
-        parts = zip(shares.items(), units, strict=True)
-        amount, amounts = in_whole_numbers({name: share * own / atoms for (name, share), atoms in parts})
-        return cls(formula, amount, amounts, formulas, energy)
+        own = _atoms_of(formula)
+        amount, amounts = in_whole_numbers(
+            {name: share * own / _atoms_of(formulas[name]) for name, share in shares.items()}
+        )
+        return cls(formula, amount, amounts, formulas, energy, dict(shares))
 
     def __str__(self) -> str:
         """Write the reaction, such as "Na3Cl -> 2 Na + NaCl"."""
         products = [reaction_term(amount, self.formulas[name]) for name, amount in self.phases.items()]
         return f"{reaction_term(self.amount, self.formula)} -> {' + '.join(products)}"
+
+
+@lru_cache(maxsize=100_000)
+def _atoms_of(formula: str) -> float:
+    """Atoms in a formula unit; tables of reactions name the same phases over and over."""
+    return float(fraction_table([formula]).atoms[0])
 
 
 def in_whole_numbers(amounts: Mapping[EntryId, float]) -> tuple[float, dict[EntryId, float]]:

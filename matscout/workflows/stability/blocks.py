@@ -11,10 +11,10 @@ import numpy as np
 
 from matscout.errors import UserError, nearest
 from matscout.workflows.stability.compositions import FractionTable, grid_keys
-from matscout.workflows.stability.naming import EntryId, formula, some
+from matscout.workflows.stability.naming import EntryId, reduced_formulas, some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -195,10 +195,19 @@ class Blocks:
         block = self.by_system[self._system_at[position]]
         return block, int(np.flatnonzero(block.positions == position)[0])
 
-    def formula(self, entry_id: EntryId) -> str:
-        """Reduced formula of an entry."""
-        block, row = self.find(entry_id)
-        return formula(FractionTable(block.fractions, block.system, np.ones(len(block.energies))), row)
+    def formulas(self, entry_ids: Iterable[EntryId]) -> dict[EntryId, str]:
+        """Reduced formulas of entries."""
+        by_system: dict[System, list[EntryId]] = {}
+        for entry_id in entry_ids:
+            by_system.setdefault(self._system_at[self._position[entry_id]], []).append(entry_id)
+        found: dict[EntryId, str] = {}
+        for system, names in by_system.items():
+            block = self.by_system[system]
+            row_of = {position: row for row, position in enumerate(block.positions.tolist())}
+            table = FractionTable(block.fractions, system, np.ones(len(block.energies)))
+            rows = [row_of[self._position[name]] for name in names]
+            found.update(zip(names, reduced_formulas(table, rows), strict=True))
+        return found
 
     def within(self, system: System) -> Iterator[Block]:
         """Blocks of all chemical systems inside this one, itself included, elements first."""

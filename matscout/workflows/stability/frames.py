@@ -67,6 +67,7 @@ def hull_frame(
         frame = frame[frame["e_above_hull"] <= window]
     frame = frame.sort_values(["e_above_hull", "decomposition_energy", "formula"], kind="stable")
     shown = (columns.amounts[frame.index], columns.elements)
-    frame.insert(7, "decomposition", hull.decompose_all(shown))
-    frame.insert(8, "reaction", [str(reaction) for reaction in hull.reactions(shown)])
+    reactions = hull.reactions(shown)
+    frame.insert(7, "decomposition", [dict(reaction.fractions) for reaction in reactions])
+    frame.insert(8, "reaction", [str(reaction) for reaction in reactions])
     return frame.reset_index(drop=True)

@@ -23,7 +23,7 @@ from matscout.workflows.stability.checks import (
 from matscout.workflows.stability.compositions import fraction_table, system_of
 from matscout.workflows.stability.contents import columns, completeness
 from matscout.workflows.stability.given import given_ids
-from matscout.workflows.stability.naming import formula, names_from_formulas, reduced_formulas
+from matscout.workflows.stability.naming import names_from_formulas, reduced_formulas
 from matscout.workflows.stability.systems import UNLISTED, Systems
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Hull:
         energies = self.hull_energy((table.fractions, table.elements))
         shares = self.decompose_all((table.fractions, table.elements))
         names = list(dict.fromkeys(name for parts in shares for name in parts))
-        formula_of = dict(zip(names, self._formulas(names), strict=True))
+        formula_of = self._formulas(names)
         made = zip(reduced_formulas(table, range(len(table))), shares, energies.tolist(), strict=True)
         return [Decomposition.balanced(own, parts, formula_of, energy) for own, parts, energy in made]
 
@@ -372,14 +372,14 @@ class Hull:
             references[column] = own.min() if len(own) else 0.0  # an element without energy is in no row
         return np.asarray(values - table.fractions @ references)
 
-    def _formulas(self, ids: Iterable[EntryId]) -> list[str]:
-        """Reduced formulas of own entries, or of elements that are not listed."""
-        return [
-            self._entries.formula(name)
-            if name in self._entries
-            else formula(fraction_table([str(name).removesuffix(UNLISTED)]), 0)
-            for name in ids
-        ]
+    def _formulas(self, ids: Sequence[EntryId]) -> dict[EntryId, str]:
+        """Reduced formulas of own entries, and of elements that are not listed."""
+        unlisted = [name for name in ids if name not in self._entries]
+        symbols = [str(name).removesuffix(UNLISTED) for name in unlisted]
+        of_elements = reduced_formulas(fraction_table(symbols), range(len(symbols)))
+        return self._entries.formulas(name for name in ids if name in self._entries) | dict(
+            zip(unlisted, of_elements, strict=True)
+        )
 
     def _known_system(self, chemical_system: str | Sequence[str]) -> System:
         system = system_of(chemical_system)
