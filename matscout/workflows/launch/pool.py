@@ -41,6 +41,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            bufsize=0,  # a second answer in a buffer here would wake no selector
             env=os.environ | _ONE_THREAD,
             start_new_session=True,  # Ctrl-C is for the controller, which lets running calculations end
         )
