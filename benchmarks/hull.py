@@ -90,7 +90,7 @@ def many_ternaries(data: Critexam) -> None:
     amounts = np.zeros((len(roles), len(triples), N_ELEMENTS))
     for part, role in zip(amounts, roles, strict=True):
         np.put_along_axis(part, triples, role[None], axis=1)
-    energies = np.random.default_rng(0).normal(-0.8, 0.5, (len(roles), len(triples)))
+    energies = np.random.default_rng(0).normal(-0.8, 0.5, (len(roles), len(triples))).clip(-2.4)
     binaries = [row for pair in itertools.combinations(chosen, 2) for row in data.by_system.get(pair, ())]
     formulas = [data.formulas[row] for row in binaries]
     known = data.formation_energies[binaries]
