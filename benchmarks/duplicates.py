@@ -24,14 +24,14 @@ from pymatgen.analysis.prototypes import get_protostructure_label
 from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
 from pymatgen.core.structure import Structure
 
-from matscout.db.candidates import CandidateTable
-from matscout.workflows.enumeration import prototype_library
-from matscout.workflows.enumeration.sameness.duplicates import find_duplicates
-from matscout.workflows.enumeration.sameness.protostructure import (
+from matscout.crystals.protostructure import (
     candidate_labels,
     protostructure_label,
     protostructure_labels,
 )
+from matscout.db.candidates import CandidateTable
+from matscout.workflows.enumeration import prototype_library
+from matscout.workflows.enumeration.sameness.duplicates import find_duplicates
 
 DATA = Path(os.environ.get("MATSCOUT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SEED = 3

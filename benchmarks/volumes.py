@@ -1,4 +1,4 @@
-"""Predicted volumes: fit of the parameters of `matscout.workflows.enumeration.volume`, and its errors.
+"""Predicted volumes: fit of the parameters of `matscout.crystals.volume`, and its errors.
 
 Reads the phonon set, the perovskites and the Fe-Li-O-P entries from the folder MATSCOUT_DATA (else ../shared/data):
 
@@ -35,9 +35,10 @@ from _lib.volume_data import (
 from _lib.volume_fit import SHIFT, Fit, Periodic, Rows
 from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
 
+from matscout.crystals import volume
+from matscout.crystals.volume import VolumeParameters, predict_volumes, volume_parameters
 from matscout.db._elements import N_ELEMENTS, symbols
-from matscout.workflows.enumeration import get_prototype, prototype_library, volume
-from matscout.workflows.enumeration.volume import VolumeParameters, predict_volumes, volume_parameters
+from matscout.workflows.enumeration import get_prototype, prototype_library
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -51,7 +52,7 @@ FITTED = {"phonons": (2.0, -0.5), "perovskites": (0.5, 0.5), "as cubic": (0.5, 0
 #: 1 ms for a geometry it has not seen, pymatgen 6.
 STEPS = {"phonons": 1, "perovskites": 5, "as cubic": 5, "elements": 1}
 
-HEAD = """# Parameters of matscout.workflows.enumeration.volume, which says what they mean.
+HEAD = """# Parameters of matscout.crystals.volume, which says what they mean.
 # Fitted by benchmarks/volumes.py: do not edit, run `python benchmarks/volumes.py --write`.
 # symbol = [radius Å, pair slope Å, electronegativity, crystal slope Å, average volume Å³/atom]
 [elements]

@@ -21,7 +21,7 @@ def late_names(package: str, modules: Mapping[str, str]) -> Callable[[str], obje
     package
         ``__name__`` of the package.
     modules
-        Public name -> the module below the package that defines it.
+        Public name -> the module that defines it: one below the package, or another one's full name.
 
     Examples
     --------
@@ -32,6 +32,7 @@ def late_names(package: str, modules: Mapping[str, str]) -> Callable[[str], obje
     def __getattr__(name: str) -> object:  # noqa: N807  what PEP 562 calls it
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{modules[name]}"), name)
+        home = modules[name]
+        return getattr(import_module(home if home.startswith("matscout.") else f"{package}.{home}"), name)
 
     return __getattr__

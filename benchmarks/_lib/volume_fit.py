@@ -1,4 +1,4 @@
-"""Fit of the parameters of `matscout.workflows.enumeration.volume` to real crystals."""
+"""Fit of the parameters of `matscout.crystals.volume` to real crystals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from pymatgen.core.periodic_table import Element
 
+from matscout.crystals import volume
+from matscout.crystals.volume import SATURATION, VolumeParameters, pair_sums
 from matscout.db._elements import N_ELEMENTS, atomic_numbers, electronegativities
-from matscout.workflows.enumeration import volume
-from matscout.workflows.enumeration.volume import SATURATION, VolumeParameters, pair_sums
 
 if TYPE_CHECKING:
     from _lib.volume_data import Crystal

@@ -1,104 +1,114 @@
-"""Features of crystals."""
+"""Features of crystals, as far as they are known before anything is calculated."""
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError, nearest
-from matscout.featurizers.elements import MAGPIE_CITATION, PYMATGEN_CITATION
+from matscout.featurizers.base import CrystalFeaturizer, Descriptor
+from matscout.featurizers.errors import RowErrors, row_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
     from pymatgen.core.structure import Structure
 
-SYMMETRY_TOLERANCE = 0.01
-"""Å; how far an atom may stand off its symmetric place."""
-
-
-def geometry(structure: Structure) -> list[float]:
-    """Density in g/cm^3, volume per atom in Å^3, packing fraction, atoms in the primitive cell, space group number."""
-    from matscout.db._symmetry import spglib_call
-
-    cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
-    symmetry = spglib_call("get_symmetry_dataset", cell, symprec=SYMMETRY_TOLERANCE)
-    if symmetry is None:
-        raise UserError("no symmetry found; do atoms overlap?")
-    # None and NaN alike become NaN: pymatgen has no atomic radius for noble gases and some actinides
-    radii = np.array([_radius(site.specie) for site in structure])
-    return [
-        float(structure.density),
-        structure.volume / len(structure),
-        float(4 / 3 * np.pi * (radii**3).sum() / structure.volume),
-        len(np.unique(symmetry.mapping_to_primitive)),
-        symmetry.number,
-    ]
-
-
-def _radius(specie: Any) -> float:
-    radius = specie.atomic_radius
-    return np.nan if radius is None else float(radius)
-
-
-GEOMETRY_NAMES = ("density", "vpa", "packing fraction", "primitive sites", "space group number")
-
-PRESETS: dict[str, tuple[tuple[str, ...], Callable[[Structure], list[float]], tuple[str, ...]]] = {
-    "geometry": (GEOMETRY_NAMES, geometry, (MAGPIE_CITATION, PYMATGEN_CITATION)),
+PRESETS: dict[str, str] = {
+    "geometry": "geometry:Geometry",
+    "sites": "sites:Orbits",
+    "protostructure": "protostructure:Protostructure",
+    "voronoi": "voronoi:Voronoi",
+    "rdf": "distances:RadialDistribution",
+    "orbital_field": "orbital_field:OrbitalField",
+    "sine_coulomb": "sine_coulomb:SineCoulomb",
+    "soap": "atomic_density:SmoothOverlap",
+    "acsf": "atomic_density:SymmetryFunctions",
+    "chgnet": "learned:ChgnetEmbedding",
 }
-"""Names of the columns, the function of one crystal, and citations, by preset."""
+"""Known presets: the module of `matscout.featurizers.descriptors` and the class in it that makes the numbers."""
 
 
-class StructureFeaturizer:
-    """Numbers from crystals, the same however the crystal is turned, shifted, numbered, or its cell chosen.
+class StructureFeaturizer(CrystalFeaturizer):
+    """Numbers from crystals.
+
+    They do not depend on how a crystal is turned, shifted, numbered, or its cell chosen, but where the descriptor says
+    so.
 
     Parameters
     ----------
     preset
-        geometry
-            density (g/cm^3), volume per atom ("vpa", Å^3), packing fraction of spheres of atomic radius (NaN where an
-            element has none), all three as matminer's ``DensityFeatures``; the number of atoms in the primitive cell;
-            the space group number, both within 0.01 Å.
-
-    Attributes
-    ----------
-    feature_names
-        Names of the columns.
-    citations
-        Sources to cite.
+        geometry, sites, protostructure, voronoi, rdf, orbital_field, sine_coulomb, soap, acsf or chgnet: see the
+        classes in `matscout.featurizers.descriptors`.
+    options
+        Options of the descriptor, by name.
 
     Raises
     ------
     UserError
-        The preset is unknown.
+        The preset or an option is unknown, or an option has a value it cannot take.
     """
 
-    def __init__(self, preset: str = "geometry") -> None:
+    def __init__(self, preset: str = "geometry", **options: Any) -> None:
         if preset not in PRESETS:
             near = nearest(preset, PRESETS)
             hint = f"Did you mean {near}? " if near else ""
             raise UserError(f'unknown structure preset "{preset}". {hint}Known: {", ".join(PRESETS)}.')
-        self.preset = preset
-        self.feature_names, self._function, self.citations = PRESETS[preset]
+        module, name = PRESETS[preset].split(":")
+        kind: type[Descriptor] = getattr(import_module(f"matscout.featurizers.descriptors.{module}"), name)
+        _refuse_unknown(preset, kind, options)
+        self._descriptor = kind(**options)
+        self.name = preset
+        self.options = options
+        self.feature_names = self._descriptor.names
+        self.units = self._descriptor.units
+        self.citations = self._descriptor.citations
+        self.version = self._descriptor.version
+        self.software = self._descriptor.software
 
-    def transform(self, structures: Iterable[Structure]) -> NDArray[np.float64]:
-        """Features of each crystal, shape (n, n_features).
+    def featurize(self, crystal: Crystal) -> NDArray[np.float64]:
+        """Features of one crystal, shape (n_features,)."""
+        return self._descriptor.describe(crystal)
+
+    def transform(self, structures: Iterable[Structure], *, strict: bool = False) -> NDArray[np.float64]:
+        """Features of each crystal, shape (n, n_features), one after the other in this process.
+
+        A crystal that has none is a row of NaN and is named in a warning; `featurize` returns the errors with the
+        numbers, and works on many crystals at a time.
+
+        Parameters
+        ----------
+        structures
+            pymatgen structures.
+        strict
+            Raise instead.
 
         Raises
         ------
         UserError
-            A crystal has partly occupied sites, or no symmetry can be found (atoms on top of each other); the message
-            names its row.
+            With `strict`: some rows have no features; it names the first ten.
         """
-        rows = [self._row(i, structure) for i, structure in enumerate(structures)]
-        return np.array(rows, dtype=float).reshape(len(rows), len(self.feature_names))
+        errors = RowErrors()
+        rows = []
+        for i, structure in enumerate(structures):
+            try:
+                rows.append(self.featurize(Crystal.from_structure(structure)))
+            except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
+                errors.add(i, row_error(error))
+                rows.append(np.full(len(self), np.nan))
+        errors.report(n_rows=len(rows), strict=strict)
+        return np.array(rows, dtype=float).reshape(len(rows), len(self))
 
-    def _row(self, i: int, structure: Structure) -> list[float]:
-        if not structure.is_ordered:
-            raise UserError(f"row {i}: {structure.formula}: has partly occupied sites; order it first")
-        try:
-            return self._function(structure)
-        except UserError as error:
-            raise UserError(f"row {i}: {structure.formula}: {error}") from error
+
+def _refuse_unknown(preset: str, kind: type[Descriptor], options: dict[str, Any]) -> None:
+    known = [name for name in inspect.signature(kind).parameters if name != "self"]
+    for name in options:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f" Did you mean {near}?" if near else ""
+            raise UserError(f'{preset} has no option "{name}".{hint} It has: {", ".join(known) or "none"}.')

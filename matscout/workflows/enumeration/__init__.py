@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from matscout.late import late_names
 
 if TYPE_CHECKING:
+    from matscout.crystals.volume import predict_volumes
     from matscout.workflows.enumeration.choices import parse_choice
     from matscout.workflows.enumeration.enumerate import (
         CandidateSpace,
@@ -73,7 +74,6 @@ if TYPE_CHECKING:
         split_groups,
     )
     from matscout.workflows.enumeration.substitution import known_crystals, structures_in, substitute
-    from matscout.workflows.enumeration.volume import predict_volumes
 
 __all__ = [
     "BartelTau",
@@ -187,7 +187,7 @@ _HOMES = {
         "split_groups",
     ),
     "substitution": ("known_crystals", "structures_in", "substitute"),
-    "volume": ("predict_volumes",),
+    "matscout.crystals.volume": ("predict_volumes",),
 }
 
 __getattr__ = late_names(__name__, {name: module for module, names in _HOMES.items() for name in names})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matscout.crystals.volume import predict_volumes
 from matscout.db._elements import atomic_numbers
 from matscout.db.candidates import CandidateTable, merge_filter_counts
 from matscout.errors import UserError
@@ -16,7 +17,6 @@ from matscout.workflows.enumeration.decorate import CHUNK, Decorations, Slot
 from matscout.workflows.enumeration.filters import apply_filters, nothing_left
 from matscout.workflows.enumeration.ordering.ordered_cells import ordered_prototypes
 from matscout.workflows.enumeration.prototypes.library import select_prototypes
-from matscout.workflows.enumeration.volume import predict_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

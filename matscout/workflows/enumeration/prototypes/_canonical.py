@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from matscout.crystals._cells import first_setting
 from matscout.db._symmetry import spglib_call
-from matscout.workflows.enumeration._cells import first_setting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

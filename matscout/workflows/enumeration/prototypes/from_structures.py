@@ -313,8 +313,8 @@ def _label(cell: CanonicalCell, symprec: float) -> tuple[str, str]:
     """AFLOW label, or none and the complaint about it."""
     from pymatgen.core.structure import Structure
 
+    from matscout.crystals.protostructure import protostructure_label
     from matscout.db._elements import symbols
-    from matscout.workflows.enumeration.sameness.protostructure import protostructure_label
 
     structure = Structure(cell.lattice, [symbols()[kind] for kind in cell.kinds.tolist()], cell.frac_coords)
     size = (structure.volume / len(structure)) ** (1 / 3)  # labels take a tolerance where one atom has the volume 1

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 from matscout.late import late_names
 
 if TYPE_CHECKING:
-    from matscout.workflows.enumeration.sameness.duplicates import find_duplicates, split_groups
-    from matscout.workflows.enumeration.sameness.isotypism import isoconfigurational, isopointal
-    from matscout.workflows.enumeration.sameness.protostructure import (
+    from matscout.crystals.protostructure import (
         RefusedRow,
         candidate_labels,
         label_candidates,
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
         protostructure_labels,
         prototype_label,
     )
+    from matscout.workflows.enumeration.sameness.duplicates import find_duplicates, split_groups
+    from matscout.workflows.enumeration.sameness.isotypism import isoconfigurational, isopointal
 
 __all__ = [
     "RefusedRow",
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "duplicates": ("find_duplicates", "split_groups"),
     "isotypism": ("isoconfigurational", "isopointal"),
-    "protostructure": (
+    "matscout.crystals.protostructure": (
         "RefusedRow",
         "candidate_labels",
         "label_candidates",

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.db.candidates import CandidateTable
-from matscout.errors import UserError
-from matscout.workflows.enumeration.sameness.protostructure import (
+from matscout.crystals.crystal import checked_numbers
+from matscout.crystals.protostructure import (
     RefusedRow,
-    checked_numbers,
     composition_part,
     composition_text,
     label_candidates,
     label_of,
 )
+from matscout.db.candidates import CandidateTable
+from matscout.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from matscout.db._matching import fits, primitive_niggli
-from matscout.db.candidates import CandidateTable
-from matscout.errors import UserError, nearest
-from matscout.workflows.enumeration.sameness._rows import Rows, rows_of_equal
-from matscout.workflows.enumeration.sameness.protostructure import (
+from matscout.crystals.protostructure import (
     SYMPREC,
     RefusedRow,
     composition_part,
@@ -25,6 +21,10 @@ from matscout.workflows.enumeration.sameness.protostructure import (
     protostructure_labels,
     prototype_label,
 )
+from matscout.db._matching import fits, primitive_niggli
+from matscout.db.candidates import CandidateTable
+from matscout.errors import UserError, nearest
+from matscout.workflows.enumeration.sameness._rows import Rows, rows_of_equal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

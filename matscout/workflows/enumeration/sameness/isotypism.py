@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from matscout.crystals.protostructure import SYMPREC, protostructure_label, prototype_label
 from matscout.db._matching import fits, primitive_niggli
 from matscout.db.prototypes import Prototype
-from matscout.workflows.enumeration.sameness.protostructure import SYMPREC, protostructure_label, prototype_label
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from matscout.crystals.volume import predict_volumes
 from matscout.db.candidates import CandidateTable, FilterCount
 from matscout.errors import UserError, nearest
 from matscout.workflows.enumeration.filters.known import KnownCompounds
@@ -18,7 +19,6 @@ from matscout.workflows.enumeration.substitution.ion_substitution import (
     probable_replacements,
 )
 from matscout.workflows.enumeration.substitution.parents import KnownCrystal, known_crystals
-from matscout.workflows.enumeration.volume import predict_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

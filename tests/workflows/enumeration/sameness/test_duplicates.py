@@ -11,12 +11,12 @@ from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatc
 from pymatgen.core import Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
+from matscout.crystals.protostructure import protostructure_labels
 from matscout.db.candidates import CandidateTable
 from matscout.errors import UserError
 from matscout.workflows.enumeration import enumerate_candidates, prototype_library
 from matscout.workflows.enumeration.sameness import _rows
 from matscout.workflows.enumeration.sameness.duplicates import find_duplicates, split_groups
-from matscout.workflows.enumeration.sameness.protostructure import protostructure_labels
 
 LIBRARY = prototype_library()
 HALITE = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3])

@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from matscout.crystals._cells import settled_cell
+from matscout.crystals._letters import anonymous_letters, canonical_letters, unhanded
+from matscout.crystals.crystal import checked_numbers
 from matscout.db._elements import symbols
 from matscout.db._formulas import chemical_systems
 from matscout.db._patterns import block_columns, by_pattern
 from matscout.db._symmetry import spglib_call
 from matscout.errors import UserError
-from matscout.workflows.enumeration._cells import settled_cell
-from matscout.workflows.enumeration.sameness._letters import anonymous_letters, canonical_letters, unhanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,10 +48,6 @@ if TYPE_CHECKING:
 #: 0.01 Å, pymatgen's and Materials Project's choice for relaxed crystals, at 16 Å³/atom. At twice as much the first
 #: prototypes of AFLOW become more symmetric than they are published.
 SYMPREC = 4e-3
-
-#: No two atoms of a crystal are nearer, in Å; those of H2 are 0.74 Å apart.
-_OVERLAP = 0.5
-_SMALLEST_VOLUME = 1e-3  # Å³
 
 #: Last space group number of each crystal family, with its letter in a Pearson symbol.
 _FAMILIES = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
@@ -252,42 +249,6 @@ def _by_order(elements: NDArray[np.uint8]) -> Iterator[tuple[list[int], NDArray[
 @cache
 def _alphabetical_place() -> NDArray[np.intp]:
     return np.argsort(np.argsort(np.array(symbols())))
-
-
-def checked_numbers(structure: Structure) -> NDArray[np.int64]:
-    """Atomic numbers of a crystal's sites, shape (n_sites,).
-
-    Raises
-    ------
-    UserError
-        It is no ordered crystal.
-    """
-    from pymatgen.core.periodic_table import DummySpecies
-    from pymatgen.core.structure import IStructure
-
-    if not isinstance(structure, IStructure):
-        raise UserError(f"a pymatgen Structure is expected, got a {type(structure).__name__}")
-    if not len(structure):
-        raise UserError("a Structure without atoms has no label")
-    numbers = np.concatenate([structure.lattice.matrix, structure.frac_coords])
-    if not np.isfinite(numbers).all():  # spglib would crash the process
-        raise UserError(f"{structure.formula}: a coordinate or lattice vector is not a finite number")
-    if structure.volume < _SMALLEST_VOLUME:
-        raise UserError(f"{structure.formula}: the cell has no volume")
-    if not structure.is_ordered:
-        site = next(i for i, site in enumerate(structure) if not site.is_ordered)
-        raise UserError(
-            f"{structure.formula}: site {site} is occupied only in part, by {structure[site].species_string}; "
-            "give an ordered cell"
-        )
-    strange = next((site.specie for site in structure if isinstance(site.specie, DummySpecies)), None)
-    if strange is not None:
-        raise UserError(f"{structure.formula}: {strange} is no element")
-    centres, neighbours, _, distances = structure.get_neighbor_list(_OVERLAP)
-    if len(distances):
-        first, second = sorted((int(centres[0]), int(neighbours[0])))
-        raise UserError(f"{structure.formula}: sites {first} and {second} overlap, {distances[0]:.2f} Å apart")
-    return np.array([site.specie.Z for site in structure])
 
 
 def _occupation(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from matscout.crystals._cells import first_setting, settled_cell
 from matscout.db._symmetry import spglib_call
 from matscout.workflows.enumeration import get_prototype
-from matscout.workflows.enumeration._cells import first_setting, settled_cell
 
 NAMES = ["cubic-perovskite", "rutile", "rock-salt", "spinel", "elpasolite", "A2B_hP9_152_c_a", "AB_hP4_186_b_b"]
 QUARTZ = get_prototype("A2B_hP9_152_c_a")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pymatgen.core import Element, Structure
 from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
 
+from matscout.crystals.volume import BOUNDS, pair_sums, volume_parameters
 from matscout.db._elements import symbols
 from matscout.db.prototypes import Prototype
 from matscout.workflows.enumeration import enumerate_candidates, get_prototype, predict_volumes, prototype_library
-from matscout.workflows.enumeration.volume import BOUNDS, pair_sums, volume_parameters
 
 PEROVSKITES = "perovskites/castelli_perov5_val.csv.gz"
 UNLIMITED = DLSVolumePredictor(min_scaling=None, max_scaling=None)
@@ -169,7 +169,7 @@ def test_predicting_is_a_hundred_times_as_fast_as_pymatgen():
 
 def test_the_parameters_are_read_without_pymatgen():
     code = (
-        "import sys; from matscout.workflows.enumeration.volume import volume_parameters; volume_parameters(); "
+        "import sys; from matscout.crystals.volume import volume_parameters; volume_parameters(); "
         "sys.exit('pymatgen' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from pymatgen.analysis.prototypes import get_protostructure_label, get_prototype_from_protostructure
 from pymatgen.core import Lattice, Structure
 
-from matscout.db._elements import atomic_numbers
-from matscout.db.candidates import CandidateTable
-from matscout.errors import UserError
-from matscout.workflows.enumeration import get_prototype, prototype_library
-from matscout.workflows.enumeration.sameness._letters import canonical_letters, relabelings
-from matscout.workflows.enumeration.sameness.isotypism import isoconfigurational, isopointal
-from matscout.workflows.enumeration.sameness.protostructure import (
+from matscout.crystals._letters import canonical_letters, relabelings
+from matscout.crystals.protostructure import (
     candidate_labels,
     protostructure_label,
     protostructure_labels,
     prototype_label,
 )
+from matscout.db._elements import atomic_numbers
+from matscout.db.candidates import CandidateTable
+from matscout.errors import UserError
+from matscout.workflows.enumeration import get_prototype, prototype_library
+from matscout.workflows.enumeration.sameness.isotypism import isoconfigurational, isopointal
 
 LIBRARY = prototype_library()
 AFLOW = [prototype for prototype in LIBRARY.values() if prototype.name.startswith(prototype.label)]

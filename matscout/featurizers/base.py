@@ -1,0 +1,129 @@
+"""What every featurizer is: named columns of fixed number, with units and sources, and a key that says which numbers.
+
+There are two kinds, by what they need to know: a composition, or a crystal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from functools import cached_property
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from matscout.crystals.crystal import Crystal
+
+
+class Featurizer(ABC):
+    """Numbers from compositions or crystals.
+
+    Attributes
+    ----------
+    takes
+        What it needs to know of a row.
+    name
+        Name of the preset, or another one that tells it from others beside it.
+    options
+        What it was made with beside its name, as JSON takes it.
+    feature_names
+        Names of the columns, each one once; their number does not depend on the rows.
+    units
+        Unit of each column, "" where it has none.
+    citations
+        Sources to cite.
+    version
+        Grows whenever the same row gets other numbers, so that nothing old is taken for new.
+    software
+        Packages whose release changes the numbers.
+    """
+
+    takes: ClassVar[Literal["compositions", "crystals"]]
+    name: str
+    options: dict[str, Any]
+    feature_names: tuple[str, ...]
+    units: tuple[str, ...]
+    citations: tuple[str, ...]
+    version: int
+    software: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.feature_names)
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"{type(self).__name__}({self.name!r}{options})"
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that its numbers depend on beside the rows, as JSON takes it."""
+        kind = type(self)
+        return {
+            "featurizer": f"{kind.__module__}:{kind.__qualname__}",
+            "name": self.name,
+            "options": self.options,
+            "version": self.version,
+            "software": {package: metadata.version(package) for package in self.software},
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of its identity: two featurizers of the same key give the same numbers."""
+        text = json.dumps(self.identity(), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class CrystalFeaturizer(Featurizer):
+    """A featurizer of crystals, one at a time."""
+
+    takes = "crystals"
+
+    @abstractmethod
+    def featurize(self, crystal: Crystal) -> NDArray[np.float64]:
+        """Features of one crystal, shape (n_features,).
+
+        Raises
+        ------
+        UserError
+            This crystal has no such features; the message says why.
+        """
+
+
+class Descriptor(ABC):
+    """Numbers of one crystal: the inside of a preset of `StructureFeaturizer`.
+
+    A subclass takes its options as keyword arguments that JSON can write, all with defaults, and sets the attributes
+    when it is made. It refuses bad options by a `UserError`.
+
+    Attributes
+    ----------
+    names
+        Names of the columns, each one once.
+    units
+        Unit of each column, "" where it has none.
+    citations
+        Sources to cite.
+    version
+        See `Featurizer`.
+    software
+        See `Featurizer`.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    citations: tuple[str, ...]
+    version: ClassVar[int] = 1
+    software: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def describe(self, crystal: Crystal) -> NDArray[np.float64]:
+        """Numbers of one crystal, shape (len(names),); NaN where a number does not exist for it.
+
+        Raises
+        ------
+        UserError
+            This crystal cannot be described at all; the message says why, without naming the crystal.
+        """

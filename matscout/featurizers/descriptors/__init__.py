@@ -1,0 +1,1 @@
+"""The insides of the presets of `StructureFeaturizer`, one module for each family of them."""

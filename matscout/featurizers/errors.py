@@ -1,0 +1,62 @@
+"""Rows that have no features: what was wrong with each, and one report of all."""
+
+from __future__ import annotations
+
+from matscout.errors import UserError, warn
+
+SHOWN = 10
+"""Rows that a report names; the others are counted."""
+
+_LONGEST = 500  # characters of one error
+
+
+class FeatureRowsError(UserError):
+    """Some rows have no features.
+
+    Attributes
+    ----------
+    errors
+        What was wrong, by row.
+    """
+
+    def __init__(self, message: str, errors: dict[int, str]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class RowErrors(dict[int, str]):
+    """What was wrong with rows, by their number."""
+
+    def add(self, row: int, error: str) -> None:
+        """Note an error; a second one of the same row is written behind the first."""
+        self[row] = f"{self[row]}; {error}" if row in self and error not in self[row] else self.get(row, error)
+
+    def report(self, *, n_rows: int, strict: bool) -> None:
+        """Raise or warn where there are any, naming the first ten.
+
+        Raises
+        ------
+        FeatureRowsError
+            With `strict`.
+        """
+        if not self:
+            return
+        shown = [f"row {row}: {self[row]}" for row in sorted(self)[:SHOWN]]
+        more = [f"and {len(self) - SHOWN} more"] if len(self) > SHOWN else []
+        message = "\n  ".join([f"{len(self)} of {n_rows} rows have no features, or not all:", *shown, *more])
+        if strict:
+            raise FeatureRowsError(message, dict(self))
+        warn(message)
+
+
+def row_error(error: BaseException) -> str:
+    """Write an error in one line: a user's mistake by its message, anything else with its kind in front.
+
+    Examples
+    --------
+    >>> row_error(UserError("no such thing")), row_error(ZeroDivisionError("division by zero"))
+    ('no such thing', 'ZeroDivisionError: division by zero')
+    """
+    text = " ".join(str(error).split())
+    text = text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
