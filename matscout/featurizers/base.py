@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matscout.crystals.crystal import Crystal
+    from matscout.featurizers.amounts import Amounts
 
 
 class Featurizer(ABC):
@@ -76,20 +77,46 @@ class Featurizer(ABC):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class CrystalFeaturizer(Featurizer):
+class TableFeaturizer(Featurizer):
+    """A featurizer of compositions, many at a time."""
+
+    takes = "compositions"
+
+    @abstractmethod
+    def fill(self, amounts: Amounts, out: NDArray[np.float64]) -> None:
+        """Write the features of n compositions into `out`, shape (n, n_features), NaN where there is none."""
+
+
+class RowFeaturizer(Featurizer):
+    """A featurizer of crystals or compositions, one at a time: slow enough to be kept, limited in time, distributed.
+
+    Attributes
+    ----------
+    time_limit
+        Longest time for one row, s; None leaves that to who calls.
+    """
+
+    time_limit: float | None = None
+
+    @abstractmethod
+    def featurize(self, row: Any) -> NDArray[np.float64]:
+        """Features of one `Crystal`, or of one pymatgen `Composition`, as `takes` says; shape (n_features,).
+
+        Raises
+        ------
+        UserError
+            This row has no such features; the message says why.
+        """
+
+
+class CrystalFeaturizer(RowFeaturizer):
     """A featurizer of crystals, one at a time."""
 
     takes = "crystals"
 
     @abstractmethod
-    def featurize(self, crystal: Crystal) -> NDArray[np.float64]:
-        """Features of one crystal, shape (n_features,).
-
-        Raises
-        ------
-        UserError
-            This crystal has no such features; the message says why.
-        """
+    def featurize(self, row: Crystal) -> NDArray[np.float64]:
+        """Features of one crystal, shape (n_features,)."""
 
 
 class Descriptor(ABC):

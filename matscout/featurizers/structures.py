@@ -71,9 +71,9 @@ class StructureFeaturizer(CrystalFeaturizer):
         self.version = self._descriptor.version
         self.software = self._descriptor.software
 
-    def featurize(self, crystal: Crystal) -> NDArray[np.float64]:
+    def featurize(self, row: Crystal) -> NDArray[np.float64]:
         """Features of one crystal, shape (n_features,)."""
-        return self._descriptor.describe(crystal)
+        return self._descriptor.describe(row)
 
     def transform(self, structures: Iterable[Structure], *, strict: bool = False) -> NDArray[np.float64]:
         """Features of each crystal, shape (n, n_features), one after the other in this process.

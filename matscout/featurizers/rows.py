@@ -1,0 +1,61 @@
+"""One row, one featurizer, one answer: numbers or an error, and how long it took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from matscout.featurizers.errors import row_error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from matscout.featurizers.base import RowFeaturizer
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRow:
+    """What came of one row.
+
+    Attributes
+    ----------
+    values
+        Features, shape (n_features,); NaN throughout where there is an error.
+    error
+        What was wrong, in one line.
+    seconds
+        How long it took.
+    lasting
+        Whether another try would give the same: not so of a time limit, or of a process that was killed.
+    """
+
+    values: NDArray[np.float64]
+    error: str | None = None
+    seconds: float = 0.0
+    lasting: bool = True
+
+
+class RowRunner(Protocol):
+    """Something that featurizes one row after the other."""
+
+    def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:
+        """Featurize one `Crystal` or `Composition`, as `featurizer.takes` says; never raises for a row's sake."""
+
+
+class InlineRunner:
+    """Runs rows in this process: nothing between, and nothing to stop a row that does not end."""
+
+    def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:
+        """See `RowRunner`."""
+        start = time.perf_counter()
+        try:
+            values = np.asarray(featurizer.featurize(row), dtype=float)
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
+            return FeatureRow(np.full(len(featurizer), np.nan), row_error(error), time.perf_counter() - start)
+        if values.shape != (len(featurizer),):
+            message = f"{featurizer.name} gave the shape {values.shape} for {len(featurizer)} features"
+            return FeatureRow(np.full(len(featurizer), np.nan), message, time.perf_counter() - start)
+        return FeatureRow(values, None, time.perf_counter() - start)
