@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from _lib.spaces import main_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,15 +28,7 @@ if TYPE_CHECKING:
 REPEATS = 3
 SAMPLE = 500
 
-MAIN_GROUP = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Ga Ge As Se Br Kr Rb Sr In Sn Sb Te I Xe Cs Ba Tl Pb Bi"
-)
 TRANSITION = "Sc Ti V Cr Mn Fe Co Ni Cu Zn Y Zr Nb Mo Tc Ru Rh Pd Ag Cd La Hf Ta W Re Os Ir Pt Au Hg"
-
-
-def main_group() -> list[str]:
-    """Return the 39 main-group elements from H to Bi, rare gases included."""
-    return MAIN_GROUP.split()
 
 
 def perovskite_elements() -> list[str]:

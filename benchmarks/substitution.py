@@ -21,7 +21,7 @@ import numpy as np
 from pymatgen.core.structure_prediction.substitution_probability import SubstitutionPredictor
 from pymatgen.core.structure_prediction.substitutor import Substitutor
 
-from matscout.workflows.enumeration.prototypes.structure_files import read_structures
+from matscout.crystals.structure_files import read_structures
 from matscout.workflows.enumeration.substitution.ion_substitution import ion_table, probable_replacements
 from matscout.workflows.enumeration.substitution.parents import known_crystals
 from matscout.workflows.enumeration.substitution.predicted import substitute

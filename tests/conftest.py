@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,10 @@ settings.load_profile("matscout")
 
 # Loading a calculator takes a worker longer than all calculations of most tests.
 os.environ["MATSCOUT_WORKERS"] = "1"
+
+# No test finds what another one, or the user, has kept.
+_cache = TemporaryDirectory(prefix="matscout-cache-")
+os.environ["MATSCOUT_CACHE"] = _cache.name
 
 
 @pytest.fixture(scope="session")

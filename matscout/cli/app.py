@@ -253,3 +253,82 @@ def hull(
             as_json=as_json,
         )
     )
+
+
+@app.command(
+    epilog="Examples: matscout featurize formulas.csv -o features.parquet; "
+    "matscout featurize cifs/ -o features.parquet --features voronoi,soap --dask local; matscout featurize --list"
+)
+def featurize(
+    given: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="Formulas (CSV, Parquet, text, - for standard input), crystals (a file or a folder of them), a "
+            "candidate table, a campaign file, or a store.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet file to write.")] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option("--features", metavar="NAME,...", help="Feature sets; magpie, and sites for crystals, if none."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="Column of formulas or structures, in CSV and Parquet.")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask", metavar="WHERE", help="local, local:N, slurm, or a dask scheduler's address; else this process."
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=0.001, help="Longest time for one crystal and feature set, s.")
+    ] = 60.0,
+    cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Look features up, and keep them.")] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if any row has no features.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List the feature sets, or the columns of --features.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn formulas, crystals or candidates into features, as a Parquet file."""
+    from matscout.cli.featurize import FeaturizeRequest, featurize_input, list_feature_sets
+
+    if listing:
+        list_feature_sets(features[0] if features else None, as_json=as_json)
+        return
+    featurize_input(
+        FeaturizeRequest(
+            input=given,
+            output=output,
+            features=tuple(features or ()),
+            column=column,
+            dask=dask,
+            time_limit=time_limit,
+            cached=cached,
+            strict=strict,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command(epilog="Examples: matscout cache --json; matscout cache voronoi --clear; matscout cache --clear")
+def cache(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Only these featurizers.", show_default=False)
+    ] = None,
+    *,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove what is listed without this option.")] = False,
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", min=0, help="Only featurizers not used for so many days."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the features that are kept to be used again, or clear them."""
+    from matscout.cli.cache import clear_cache, show_cache
+
+    (clear_cache if clear else show_cache)(names or (), older_than, as_json=as_json)

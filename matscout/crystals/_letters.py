@@ -9,9 +9,12 @@ choice of a and c within their plane.
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from matscout.crystals._wyckoff import shipped_relabelings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,13 +67,11 @@ def relabelings(space_group: int) -> tuple[dict[int, str], ...]:
     >>> [table[ord("c")] for table in relabelings(221)]
     ['c', 'd']
     """
-    from pymatgen.analysis.prototypes import WYCKOFF_POSITION_RELAB_DICT
-
-    shipped = WYCKOFF_POSITION_RELAB_DICT[str(space_group)]
+    shipped = shipped_relabelings(space_group)
     names = "".join(map(chr, shipped[0]))
     pairs = [(swap[::3], swap[1::3]) for swap in _OTHER_AXES.get(space_group, ())]
     swaps = [str.maketrans(first + second, second + first) for first, second in pairs]
-    generators = [*shipped, *swaps]
+    generators: list[dict[int, Any]] = [*shipped, *swaps]
     found = dict.fromkeys([names, *(names.translate(table) for table in shipped)])
     queue = list(found)
     for image in queue:  # grows while it is gone through
@@ -103,9 +104,7 @@ def canonical_letters(letters: str, space_group: int) -> str:
     >>> canonical_letters("1b_3d_1a", 221)
     'a_3c_b'
     """
-    from pymatgen.analysis.prototypes import sort_and_score_element_wyckoffs
-
-    return str(_best(map(sort_and_score_element_wyckoffs, _renamed(letters, space_group))))
+    return _best(map(_sorted_and_scored, _renamed(letters, space_group)))
 
 
 @lru_cache(maxsize=4096)
@@ -126,14 +125,21 @@ def anonymous_letters(letters: str, space_group: int, amounts: tuple[int, ...]) 
     >>> anonymous_letters("1b_1a_1d", 216, (1, 1, 1))
     'a_b_c'
     """
-    from pymatgen.analysis.prototypes import sort_and_score_element_wyckoffs
-
-    scored = (sort_and_score_element_wyckoffs(renamed) for renamed in _renamed(letters, space_group))
-    return str(_best((_in_order(text, amounts), score) for text, score in scored))
+    scored = map(_sorted_and_scored, _renamed(letters, space_group))
+    return _best((_in_order(text, amounts), score) for text, score in scored)
 
 
 def _renamed(letters: str, space_group: int) -> Sequence[str]:
     return list(dict.fromkeys(letters.translate(table) for table in relabelings(space_group)))
+
+
+def _sorted_and_scored(letters: str) -> tuple[str, int]:
+    """Write an occupation as AFLOW does, and the sum of the letters' places in the alphabet; A, behind z, counts 0."""
+    elements = [
+        sorted(re.findall(r"(\d+)([a-zA-Z])", element), key=lambda pair: pair[1]) for element in letters.split("_")
+    ]
+    text = "_".join("".join((count if count != "1" else "") + letter for count, letter in pairs) for pairs in elements)
+    return text, sum(0 if letter == "A" else ord(letter) - 96 for pairs in elements for _, letter in pairs)
 
 
 def _best(scored: Iterable[tuple[str, int]]) -> str:

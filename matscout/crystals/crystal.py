@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: No two atoms of a crystal are nearer, in Å; those of H2 are 0.74 Å apart.
 _OVERLAP = 0.5
 _SMALLEST_VOLUME = 1e-3  # Å³
+_SKEW = 0.1  # of the volume of a rectangular cell of the same lengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,8 @@ class Crystal:
         crystal = cls(prototype.lattice * scale, np.array(prototype.frac_coords), numbers)
         if not np.isfinite(scale) or crystal.volume < _SMALLEST_VOLUME:
             raise UserError(f"{crystal.formula}: the cell has no volume")
-        crystal._refuse_overlap()
+        if overlap := _overlap(crystal.lattice, crystal.frac_coords):
+            raise UserError(f"{crystal.formula}: {overlap}")
         return crystal
 
     @property
@@ -115,28 +117,24 @@ class Crystal:
             content.update(np.ascontiguousarray(array, dtype=kind).tobytes())
         return content.hexdigest()
 
-    def _refuse_overlap(self) -> None:
-        from pymatgen.optimization.neighbors import find_points_in_spheres
 
-        found = find_points_in_spheres(
-            np.ascontiguousarray(self.cart_coords),
-            np.ascontiguousarray(self.cart_coords),
-            r=_OVERLAP,
-            pbc=np.ones(3, dtype=np.int64),
-            lattice=np.ascontiguousarray(self.lattice),
-            tol=1e-8,
-        )
-        if overlap := _overlap(*found):
-            raise UserError(f"{self.formula}: {overlap}")
+def _overlap(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> str | None:
+    """Name the first pair of sites that overlap, but for a site with itself."""
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.optimization.neighbors import find_points_in_spheres
 
-
-def _overlap(
-    centres: NDArray[np.int64],
-    neighbours: NDArray[np.int64],
-    images: NDArray[np.float64],
-    distances: NDArray[np.float64],
-) -> str | None:
-    """Name the first pair of sites, but for a site with itself."""
+    coords = np.ascontiguousarray((frac_coords - np.floor(frac_coords)) @ lattice)
+    if abs(np.linalg.det(lattice)) < _SKEW * np.prod(np.linalg.norm(lattice, axis=1)):
+        # the search looks through all cells that a sphere may touch: minutes for a cell of nearly parallel vectors
+        lattice = Lattice(lattice).get_lll_reduced_lattice().matrix
+    centres, neighbours, images, distances = find_points_in_spheres(
+        coords,
+        coords,
+        r=_OVERLAP,
+        pbc=np.ones(3, dtype=np.int64),
+        lattice=np.ascontiguousarray(lattice, dtype=float),
+        tol=1e-8,
+    )
     pairs = np.flatnonzero((centres != neighbours) | images.any(axis=1))
     if not len(pairs):
         return None
@@ -173,7 +171,7 @@ def checked_numbers(structure: Structure) -> NDArray[np.int64]:
     strange = next((site.specie for site in structure if isinstance(site.specie, DummySpecies)), None)
     if strange is not None:
         raise UserError(f"{structure.formula}: {strange} is no element")
-    if overlap := _overlap(*structure.get_neighbor_list(_OVERLAP)):
+    if overlap := _overlap(structure.lattice.matrix, structure.frac_coords):
         raise UserError(f"{structure.formula}: {overlap}")
     numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
     if numbers.max() >= N_ELEMENTS:

@@ -19,20 +19,18 @@ Goodall et al., Sci. Adv. 8, eabn4117 (2022), doi:10.1126/sciadv.abn4117 (with e
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import cache, lru_cache
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from matscout.crystals._cells import settled_cell
-from matscout.crystals._letters import anonymous_letters, canonical_letters, unhanded
+from matscout.crystals._letters import anonymous_letters, canonical_letters
 from matscout.crystals.crystal import checked_numbers
+from matscout.crystals.occupation import Occupation, find_occupation
 from matscout.db._elements import symbols
 from matscout.db._formulas import chemical_systems
 from matscout.db._patterns import block_columns, by_pattern
-from matscout.db._symmetry import spglib_call
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,23 +47,12 @@ if TYPE_CHECKING:
 #: prototypes of AFLOW become more symmetric than they are published.
 SYMPREC = 4e-3
 
-#: Last space group number of each crystal family, with its letter in a Pearson symbol.
-_FAMILIES = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
-
 
 class RefusedRow(NamedTuple):
     """A row that has no label, and why: one sentence."""
 
     row: int
     reason: str
-
-
-class Occupation(NamedTuple):
-    """What is occupied in a crystal: space group, Pearson symbol, and positions of each kind of atoms, `1a2c`."""
-
-    space_group: int
-    pearson: str
-    letters: tuple[str, ...]
 
 
 def protostructure_label(structure: Structure, symprec: float = SYMPREC) -> str:
@@ -96,7 +83,7 @@ def protostructure_label(structure: Structure, symprec: float = SYMPREC) -> str:
 def label_of(structure: Structure, numbers: NDArray[np.int64], symprec: float) -> str:
     """Label of a crystal whose atomic numbers `checked_numbers` returned."""
     present, kinds = np.unique(numbers, return_inverse=True)
-    found = _occupation(structure.lattice.matrix, structure.frac_coords, kinds, symprec)
+    found = find_occupation(structure.lattice.matrix, structure.frac_coords, kinds, symprec)
     if found is None:
         raise UserError(f"{structure.formula}: no symmetry finder can label it at a tolerance of {symprec:g}")
     names = [symbols()[number] for number in present.tolist()]
@@ -219,7 +206,7 @@ def label_candidates(table: CandidateTable, symprec: float = SYMPREC) -> tuple[N
     for prototype, rows in table.by_prototype():
         decoration = table.decoration[rows, : len(prototype.roles)]
         for pattern, members in by_pattern(decoration):
-            found = _occupation(prototype.lattice, prototype.frac_coords, _merged(prototype, pattern), symprec)
+            found = find_occupation(prototype.lattice, prototype.frac_coords, _merged(prototype, pattern), symprec)
             if found is None:
                 reason = f"prototype {prototype.name}: no symmetry finder can label its cell"
                 refused += [RefusedRow(row, reason) for row in rows[members].tolist()]
@@ -249,60 +236,6 @@ def _by_order(elements: NDArray[np.uint8]) -> Iterator[tuple[list[int], NDArray[
 @cache
 def _alphabetical_place() -> NDArray[np.intp]:
     return np.argsort(np.argsort(np.array(symbols())))
-
-
-def _occupation(
-    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], kinds: NDArray[np.intp], symprec: float
-) -> Occupation | None:
-    """Find the space group and the positions of each kind; None where there is no answer."""
-    scaled = lattice * (len(kinds) / abs(np.linalg.det(lattice))) ** (1 / 3)
-    settled = settled_cell(scaled, frac_coords, kinds)
-    if settled is None:
-        return None
-    kinds = settled[2]
-    dataset = spglib_call("get_symmetry_dataset", (*settled[:2], kinds + 1), symprec=symprec)
-    if dataset is None:
-        return None
-    n_conventional = len(dataset.std_types)
-    letters = _positions(dataset.number, dataset.wyckoffs, kinds, n_conventional / len(kinds))
-    if letters is None:
-        return None
-    number = unhanded(int(dataset.number))
-    return Occupation(number, _pearson(number, dataset.international, n_conventional), letters)
-
-
-def _positions(
-    space_group: int, letters: Sequence[str], kinds: NDArray[np.intp], cells: float
-) -> tuple[str, ...] | None:
-    """Letters of each kind with how often they are occupied; None where they do not add up.
-
-    Parameters
-    ----------
-    cells
-        Sites of the conventional cell for each of the cell given.
-    """
-    multiplicities = _multiplicities(space_group)
-    written = [""] * (int(kinds.max()) + 1)
-    for (kind, letter), n_sites in sorted(Counter(zip(kinds.tolist(), letters, strict=True)).items()):
-        times = n_sites * cells / multiplicities[letter]
-        if abs(times - round(times)) > 1e-6 or times < 0.5:
-            return None
-        written[kind] += f"{round(times)}{letter}"
-    return tuple(written)
-
-
-def _multiplicities(space_group: int) -> dict[str, int]:
-    from pymatgen.analysis.prototypes import WYCKOFF_MULTIPLICITY_DICT
-
-    found: dict[str, int] = WYCKOFF_MULTIPLICITY_DICT[str(space_group)]
-    return found
-
-
-def _pearson(space_group: int, symbol: str, n_conventional: int) -> str:
-    """Pearson symbol as AFLOW writes it: A-, B- and C-centred as C, rhombohedral by its primitive cell."""
-    family = next(letter for last, letter in _FAMILIES if space_group <= last)
-    centring = "C" if symbol[0] in "AB" else symbol[0]
-    return f"{family}{centring}{n_conventional // 3 if centring == 'R' else n_conventional}"
 
 
 def _prototype_part(found: Occupation, amounts: Sequence[int], order: Sequence[int]) -> str:

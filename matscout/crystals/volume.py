@@ -50,10 +50,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from matscout.db._elements import N_ELEMENTS
+from matscout.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from matscout.crystals.crystal import Crystal
     from matscout.db.prototypes import Prototype
 
     Floats = NDArray[np.float64]
@@ -146,6 +148,46 @@ def predict_volumes(
     return volumes
 
 
+def predict_volume(crystal: Crystal, *, parameters: VolumeParameters | None = None) -> float:
+    """Predict the volume of a crystal from its elements and its shape; its own volume does not count.
+
+    Parameters
+    ----------
+    crystal
+        Any crystal. Its elements are taken as the roles of a prototype; how sites are grouped changes nothing.
+    parameters
+        Other parameters than the fitted ones.
+
+    Returns
+    -------
+    Å³/atom: what `predict_volumes` returns for the prototype of this shape.
+
+    Raises
+    ------
+    UserError
+        The cell is so skew that it cannot be reduced.
+
+    Examples
+    --------
+    >>> from matscout.crystals.crystal import Crystal
+    >>> sites = np.array([[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    >>> round(5 * predict_volume(Crystal(np.eye(3), sites, np.array([38, 22, 8, 8, 8]))), 1)  # SrTiO3
+    63.1
+    """
+    from matscout.db._symmetry import spglib_call
+
+    used = parameters or volume_parameters()
+    present, role_of_site = np.unique(crystal.numbers, return_inverse=True)
+    # a skew cell could have more images within reach than memory holds
+    lattice = crystal.lattice * (len(crystal) / crystal.volume) ** (1 / 3)
+    reduced = spglib_call("delaunay_reduce", lattice)
+    if reduced is None:
+        raise UserError("the cell is too skew: no basis of short vectors is found")
+    sums = _sums(reduced, crystal.frac_coords @ lattice @ np.linalg.inv(reduced), role_of_site)
+    fractions = np.bincount(role_of_site) / len(crystal)
+    return float(_volumes(present[:, None], sums, fractions, used, _pair_lengths(used))[0])
+
+
 def _volumes(
     elements: NDArray[np.intp], sums: Floats, fractions: Floats, parameters: VolumeParameters, pair_length: Floats
 ) -> Floats:
@@ -193,8 +235,15 @@ def pair_sums(prototype: Prototype) -> Floats:
     Per atom of the crystal, for a cell of the volume 1 per atom; symmetric, shape (n_roles, n_roles). Each pair counts
     once from either end. Beyond a distance of 3.2 the atoms count as evenly spread.
     """
-    n_sites, n_roles = prototype.n_sites, len(prototype.roles)
-    lattice = prototype.lattice * (n_sites / abs(np.linalg.det(prototype.lattice))) ** (1 / 3)
+    sums = _sums(prototype.lattice, prototype.frac_coords, prototype.role_of_site)
+    sums.flags.writeable = False
+    return sums
+
+
+def _sums(lattice: Floats, frac_coords: Floats, role_of_site: NDArray[np.int64]) -> Floats:
+    """See `pair_sums`; every role has sites."""
+    n_sites = len(role_of_site)
+    lattice = lattice * (n_sites / abs(np.linalg.det(lattice))) ** (1 / 3)
     heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
     # site vectors are brought to within half a cell, so images reach half a cell farther
     images = [np.arange(-n, n + 1) for n in np.ceil(_CUTOFF / heights + 0.5).astype(int)]
@@ -203,14 +252,12 @@ def pair_sums(prototype: Prototype) -> Floats:
     block = max(1, _BLOCK // (len(shifts) * n_sites))
     for start in range(0, n_sites, block):
         sites = slice(start, start + block)
-        delta = prototype.frac_coords[None] - prototype.frac_coords[sites, None]
+        delta = frac_coords[None] - frac_coords[sites, None]
         delta = (delta - np.round(delta)) @ lattice
         squared = sum((delta[..., axis, None] + shifts[:, axis]) ** 2 for axis in range(3))
         near = (squared > 1e-6) & (squared < _CUTOFF**2)  # not a site and itself
         by_site[sites] = np.divide(1.0, squared**4, out=np.zeros_like(squared), where=near).sum(axis=2)
-    belongs = np.eye(n_roles)[prototype.role_of_site]
-    fractions = prototype.multiplicity / n_sites
+    belongs = np.eye(int(role_of_site.max()) + 1)[role_of_site]
+    fractions = np.bincount(role_of_site) / n_sites
     far = 4 * np.pi / (5 * _CUTOFF**5) * np.outer(fractions, fractions)
-    sums = belongs.T @ by_site @ belongs / n_sites + far
-    sums.flags.writeable = False
-    return np.asarray(sums)
+    return np.asarray(belongs.T @ by_site @ belongs / n_sites + far)

@@ -5,37 +5,24 @@ A row keeps only the elements it holds, in the order in which they are written: 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.db._elements import atomic_numbers
 from matscout.errors import UserError
-from matscout.featurizers.elements import atomic_numbers
+from matscout.featurizers.errors import RowErrors
+from matscout.featurizers.formulas import ISOTOPES, LONGEST, check_amount, read_formula, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from pymatgen.core.composition import Composition
 
-_PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*(?:\.\d+)?)+")
-_LONGEST = 1000  # characters; pymatgen's parser takes a time that grows with the square
-_TERM = re.compile(r"([A-Z][a-z]?)(\d*(?:\.\d+)?)")
-
-
-@runtime_checkable
-class AmountTable(Protocol):
-    """What a `CandidateTable` offers to a composition featurizer."""
-
-    def __len__(self) -> int: ...
-
-    def amounts(self) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Amounts, shape (n, n_elements), and the symbols of the columns."""
-
-    def chunks(self, size: int) -> Iterator[Any]:
-        """Parts of at most `size` rows, in order."""
+    from matscout.db.candidates import CandidateTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,93 +50,149 @@ class Amounts:
         counts = np.bincount(rows, minlength=len(matrix))
         if not counts.all():
             raise UserError(f"row {int(counts.argmin())} holds no element")
-        starts = np.cumsum(counts) - counts
-        place = np.arange(len(rows)) - starts[rows]
-        width = int(counts.max(initial=1))
-        elements = np.repeat(numbers[columns[starts]][:, None], width, axis=1)
-        values = np.zeros(elements.shape)
-        elements[rows, place] = numbers[columns]
-        values[rows, place] = matrix[rows, columns]
-        return cls(elements, values)
+        return _packed(len(matrix), rows, numbers[columns], matrix[rows, columns])
 
-    @classmethod
-    def from_compositions(cls, compositions: Sequence[str | Composition], *, first_row: int = 0) -> Amounts:
-        """From formulas or pymatgen compositions; `first_row` is added to the row that an error names."""
-        pairs = [_read(composition, first_row + i) for i, composition in enumerate(compositions)]
-        width = max((len(pair) for pair in pairs), default=1)
-        numbers = [[*row, *[next(iter(row))] * (width - len(row))] for row in pairs]
-        amounts = [[*row.values(), *[0.0] * (width - len(row))] for row in pairs]
-        shape = (len(pairs), width)
-        return cls(np.array(numbers, dtype=np.uint8).reshape(shape), np.array(amounts, dtype=float).reshape(shape))
+    def blocks(self, size: int) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.uint8], NDArray[np.float64]]]:
+        """Rows with equally many elements, at most `size` at a time.
 
-
-def iterate_amounts(data: AmountTable | Sequence[str | Composition], size: int) -> Iterator[tuple[slice, Amounts]]:
-    """Amounts of at most `size` rows at a time, with the rows they belong to."""
-    start = 0
-    if isinstance(data, AmountTable):
-        for part in data.chunks(size):
-            yield slice(start, start + len(part)), amounts_of_table(part)
-            start += len(part)
-        return
-    for start in range(0, len(data), size):
-        part = data[start : start + size]
-        yield slice(start, start + len(part)), Amounts.from_compositions(part, first_row=start)
+        Yields
+        ------
+        rows
+            Which ones: a slice where all rows have equally many.
+        elements, values
+            Theirs, shape (m, their number of elements), nothing filled up.
+        """
+        if self.values[:, -1].all():
+            for start in range(0, len(self), size):
+                rows = slice(start, start + size)
+                yield rows, self.elements[rows], self.values[rows]
+            return
+        counts = np.count_nonzero(self.values, axis=1)
+        order = np.argsort(counts.astype(np.uint8), kind="stable")  # of bytes: sorted by counting
+        ends = np.cumsum(np.bincount(counts)).tolist()
+        for k, (first, end) in enumerate(pairwise(ends), start=1):
+            for start in range(first, end, size):
+                chosen = order[start : min(start + size, end)]
+                yield chosen, self.elements[chosen, :k], self.values[chosen, :k]
 
 
-def amounts_of_table(table: AmountTable) -> Amounts:
-    """Amounts of a candidate table, without a formula between."""
-    matrix, names = table.amounts()
-    numbers = np.array([atomic_numbers()[name] for name in names], dtype=np.uint8)
-    return Amounts.from_matrix(matrix, numbers)
+def _packed(n: int, rows: NDArray[np.intp], numbers: NDArray[np.uint8], values: NDArray[np.float64]) -> Amounts:
+    """Bring terms, in ascending order of rows, into the form of `Amounts`; rows without any are a hydrogen atom."""
+    counts = np.bincount(rows, minlength=n)
+    starts = np.cumsum(counts) - counts
+    width = int(counts.max(initial=1))
+    first = np.ones(n, dtype=np.uint8)
+    first[counts > 0] = numbers[starts[counts > 0]]
+    packed = Amounts(np.repeat(first[:, None], width, axis=1), np.zeros((n, width)))
+    place = np.arange(len(rows)) - starts[rows]
+    packed.elements[rows, place] = numbers
+    packed.values[rows, place] = values
+    packed.values[counts == 0, 0] = 1.0
+    return packed
 
 
-def _read(composition: str | Composition, row: int) -> dict[int, float]:
-    """Atomic number -> amount, in the order of the formula."""
+def read_amounts(compositions: Sequence[Any]) -> tuple[Amounts, RowErrors]:
+    """Read formulas or pymatgen compositions.
+
+    Deuterium and tritium count as hydrogen, species as their element.
+
+    Parameters
+    ----------
+    compositions
+        n of them. Whatever else stands among them is an error of its row.
+
+    Returns
+    -------
+    Amounts, shape (n, k), and what was wrong with rows. Those hold a hydrogen atom, so that nothing stumbles over them:
+    who calls writes NaN there.
+
+    Examples
+    --------
+    >>> amounts, errors = read_amounts(["Fe2O3", "Fe0"])
+    >>> amounts.elements.tolist(), amounts.values.tolist()
+    ([[26, 8], [1, 1]], [[2.0, 3.0], [1.0, 0.0]])
+    >>> errors[1]
+    "'Fe0' has an amount that is not positive: 0 of Fe"
+    """
+    compositions = list(compositions)
+    plain = [one if isinstance(one, str) and len(one) <= LONGEST and "\n" not in one else "" for one in compositions]
+    terms = read_plain(plain)
+    errors = RowErrors()
+    others: dict[int, dict[int, float]] = {}
+    for row in terms.others.tolist():
+        try:
+            others[row] = _read(compositions[row])
+        except UserError as error:
+            errors.add(row, f"{_quoted(compositions[row])} {error}")
+    if not others:
+        return _packed(len(plain), terms.rows, terms.numbers, terms.values), errors
+    pairs = [(row, number, value) for row, amounts in others.items() for number, value in amounts.items()]
+    more_rows, more_numbers, more_values = zip(*pairs, strict=True)
+    rows = np.append(terms.rows, more_rows)
+    order = np.argsort(rows, kind="stable")
+    numbers = np.append(terms.numbers, np.array(more_numbers, dtype=np.uint8))[order]
+    return _packed(len(plain), rows[order], numbers, np.append(terms.values, more_values)[order]), errors
+
+
+def _read(composition: Any) -> dict[int, float]:
     if isinstance(composition, str):
-        # nine of ten formulas have no bracket, and need no parser
-        return _read_plain(composition) or _read_pymatgen(composition, row)
-    return _read_pymatgen(composition, row)
-
-
-def _read_plain(formula: str) -> dict[int, float] | None:
-    """Read a formula without brackets; None where it takes pymatgen to read it or to refuse it."""
-    if not _PLAIN_FORMULA.fullmatch(formula):
-        return None
-    numbers = atomic_numbers()
-    amounts: dict[int, float] = {}
-    for symbol, digits in _TERM.findall(formula):
-        number = numbers.get(symbol)
-        amount = float(digits) if digits else 1.0
-        if number is None or not 1e-6 < amount < 1e12:
-            return None
-        amounts[number] = amounts.get(number, 0.0) + amount
-    return amounts
-
-
-def _read_pymatgen(composition: str | Composition, row: int) -> dict[int, float]:
+        return read_formula(composition)
     from pymatgen.core.composition import Composition
 
-    if isinstance(composition, str) and len(composition) > _LONGEST:
-        raise UserError(_refusal(composition, row, f"is too long: {len(composition)} characters"))
-    if not isinstance(composition, (str, Composition)):
-        raise UserError(_refusal(composition, row, f"is no formula but a {type(composition).__name__}"))
-    try:
-        parsed = Composition(composition).get_el_amt_dict()
-        amounts: dict[int, float] = {}
-        for symbol, amount in parsed.items():
-            number = atomic_numbers()[symbol]
-            amounts[number] = amounts.get(number, 0.0) + float(amount)
-    except (ValueError, KeyError) as error:
-        raise UserError(_refusal(composition, row, f"is no formula: {error}")) from error
+    if not isinstance(composition, Composition):
+        if composition is None or (isinstance(composition, float) and np.isnan(composition)):
+            raise UserError("is no formula: it is missing")
+        raise UserError(f"is no formula, but of type {type(composition).__name__}")
+    known = atomic_numbers() | ISOTOPES
+    amounts: dict[int, float] = {}
+    for species, amount in composition.items():
+        symbol = getattr(species, "symbol", str(species))
+        if symbol not in known:
+            raise UserError(f"is no composition of elements: {species}")
+        check_amount(symbol, amount)
+        amounts[known[symbol]] = amounts.get(known[symbol], 0.0) + float(amount)
     if not amounts:
-        raise UserError(_refusal(composition, row, "holds no element"))
-    if not all(0 < amount < np.inf for amount in amounts.values()):
-        raise UserError(_refusal(composition, row, "has an amount that is not positive and finite"))
+        raise UserError("holds no element")
     return amounts
 
 
-def _refusal(composition: object, row: int, reason: str) -> str:
-    text = str(composition)
-    shown = repr(text if len(text) <= 60 else text[:57] + "...")
-    reason = reason.rstrip("!. ")
-    return f"row {row}: {shown} {reason}. Write it like Fe2O3 or Ca3(PO4)2."
+def _quoted(composition: Any) -> str:
+    if isinstance(composition, str):
+        return repr(_short(composition))
+    if isinstance(composition, Mapping):  # pymatgen cannot write a composition with an infinite amount
+        return _short("".join(f"{key}{amount}" for key, amount in islice(composition.items(), 20)) or "{}")
+    return _short(repr(composition))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def amounts_of_table(table: CandidateTable) -> Amounts:
+    """Amounts of the candidates of a table in one formula unit, without a formula between."""
+    elements = np.array(table.decoration[:, : max(table.decoration.shape[1], 1)])
+    values = np.zeros(elements.shape)
+    for prototype, rows in table.by_prototype():
+        n_roles = len(prototype.roles)
+        values[rows, :n_roles] = prototype.reduced_multiplicity
+        elements[rows, n_roles:] = elements[rows, :1]
+    repeated = _with_repeated_element(table.decoration)
+    if len(repeated):
+        matrix, names = table.take(repeated).amounts()
+        numbers = np.array([atomic_numbers()[name] for name in names], dtype=np.uint8)
+        summed = Amounts.from_matrix(matrix, numbers)
+        width = summed.elements.shape[1]
+        values[repeated] = 0
+        values[repeated, :width] = summed.values
+        elements[repeated] = summed.elements[:, :1]
+        elements[repeated, :width] = summed.elements
+    return Amounts(elements, values)
+
+
+def _with_repeated_element(decoration: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Rows that have an element in several roles; 0 stands for no role."""
+    repeated = np.zeros(len(decoration), dtype=bool)
+    for role in range(1, decoration.shape[1]):
+        for other in range(role):
+            repeated |= (decoration[:, role] == decoration[:, other]) & (decoration[:, role] != 0)
+    return np.flatnonzero(repeated)

@@ -9,8 +9,11 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from functools import cached_property
-from importlib import metadata
+from importlib import import_module, metadata
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from matscout.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +46,7 @@ class Featurizer(ABC):
         Packages whose release changes the numbers.
     """
 
-    takes: ClassVar[Literal["compositions", "crystals"]]
+    takes: Literal["compositions", "crystals", "candidates"]
     name: str
     options: dict[str, Any]
     feature_names: tuple[str, ...]
@@ -59,13 +62,44 @@ class Featurizer(ABC):
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
         return f"{type(self).__name__}({self.name!r}{options})"
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that its numbers depend on beside the rows, as JSON takes it."""
+    def recipe(self) -> dict[str, Any]:
+        """How to make it again, as JSON takes it: its class is made as ``cls(name, **options)``."""
         kind = type(self)
         return {
             "featurizer": f"{kind.__module__}:{kind.__qualname__}",
             "name": self.name,
             "options": self.options,
+        }
+
+    @staticmethod
+    def from_recipe(recipe: dict[str, Any]) -> Featurizer:
+        """Make a featurizer as its recipe says, in whatever process this is.
+
+        Raises
+        ------
+        UserError
+            The recipe names no class of featurizers that can be imported.
+        """
+        module, _, name = recipe["featurizer"].partition(":")
+        if module == "__main__" or "<locals>" in name:
+            raise UserError(
+                f"{name} is defined in a script, a notebook or a function, where no other process finds it: "
+                "put the class into a module and import it from there"
+            )
+        try:
+            kind = attrgetter(name)(import_module(module))
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"{name} cannot be imported from {module}: {error}") from error
+        if not (isinstance(kind, type) and issubclass(kind, Featurizer)):
+            raise UserError(f"{name} of {module} is no class of featurizers")
+        make: Any = kind  # each has a constructor of its own
+        featurizer: Featurizer = make(recipe["name"], **recipe["options"])
+        return featurizer
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that its numbers depend on beside the rows, as JSON takes it."""
+        return {
+            **self.recipe(),
             "version": self.version,
             "software": {package: metadata.version(package) for package in self.software},
         }
@@ -97,6 +131,9 @@ class RowFeaturizer(Featurizer):
     """
 
     time_limit: float | None = None
+
+    def prepare(self) -> None:
+        """Load what the first row would else wait for: it is called before the time of rows counts."""
 
     @abstractmethod
     def featurize(self, row: Any) -> NDArray[np.float64]:

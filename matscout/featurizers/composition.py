@@ -2,156 +2,109 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from matscout.db.candidates import CandidateTable
 from matscout.errors import UserError, nearest
-from matscout.featurizers.amounts import Amounts, AmountTable, amounts_of_table, iterate_amounts
-from matscout.featurizers.elements import (
-    MAGPIE_CITATION,
-    N_ELEMENTS,
-    ElementTable,
-    magpie_table,
-    period_group_table,
-    symbols,
-)
-from matscout.featurizers.statistics import STATISTICS, fill_statistics
+from matscout.featurizers.amounts import Amounts, amounts_of_table, read_amounts
+from matscout.featurizers.base import TableFeaturizer
+from matscout.featurizers.element_tables import is_table, read_element_table, table_document
+from matscout.featurizers.elements import ElementTable, Missing, magpie_table
+from matscout.featurizers.encodings import ElementFractions, Encoding, Norms, PeriodAndGroup, PropertyStatistics
+from matscout.featurizers.errors import RowErrors
+from matscout.featurizers.ions import IonicCharacter
+from matscout.featurizers.orbitals import ValenceOrbitals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from pymatgen.core.composition import Composition
+
+    from matscout.featurizers.element_tables import TableSource
 
 CHUNK_ROWS = 16_384
 """Rows worked on at a time: bounds the memory beside the result."""
 
 
-class Encoding(ABC):
-    """One way to write amounts as numbers: the inside of a preset."""
-
-    names: tuple[str, ...]
-    citations: tuple[str, ...]
-
-    @abstractmethod
-    def fill(self, amounts: Amounts, out: NDArray[np.float64]) -> None:
-        """Write the features of n compositions into `out`, shape (n, len(names))."""
+def _magpie(missing: Missing) -> Encoding:
+    return PropertyStatistics(magpie_table(missing), prefix="MagpieData ", software=("matminer",))
 
 
-class PropertyStatistics(Encoding):
-    """Minimum, maximum, range, mean, mean deviation and mode of element properties."""
-
-    def __init__(self, table: ElementTable, prefix: str = "") -> None:
-        self.names = tuple(f"{prefix}{statistic} {name}" for name in table.properties for statistic in STATISTICS)
-        self.citations = table.citations
-        self._values = table.values
-
-    def fill(self, amounts: Amounts, out: NDArray[np.float64]) -> None:
-        """See `fill_statistics`."""
-        fill_statistics(amounts, self._values, out)
-
-
-class ElementFractions(Encoding):
-    """Atomic fraction of each element."""
-
-    citations = ("Jha et al., ElemNet, Sci. Rep. 8, 17593 (2018), doi:10.1038/s41598-018-35934-y",)
-
-    def __init__(self) -> None:
-        self.names = symbols()[1:]
-
-    def fill(self, amounts: Amounts, out: NDArray[np.float64]) -> None:
-        """Write fractions that sum to 1 in each row."""
-        _fill_fractions(amounts, np.arange(N_ELEMENTS + 1) - 1, out)
-
-
-class PeriodAndGroup(Encoding):
-    """Statistics of period and group, and the atomic fraction in each period, group and the f block."""
-
-    citations = (
-        "Faber et al., Machine learning energies of 2 million elpasolite crystals, Phys. Rev. Lett. 117, 135502 (2016)",
-    )
-
-    def __init__(self) -> None:
-        table = period_group_table()
-        self._statistics = PropertyStatistics(table)
-        periods, groups = (np.nan_to_num(column).astype(int) for column in table.values.T)
-        numbers = np.arange(N_ELEMENTS + 1)
-        in_f_block = ((numbers >= 57) & (numbers <= 70)) | ((numbers >= 89) & (numbers <= 102))
-        self._column_of = (periods - 1, np.where(in_f_block, 18, groups - 1))
-        self.names = (
-            *self._statistics.names,
-            *(f"fraction period {period}" for period in range(1, 8)),
-            *(f"fraction group {group}" for group in range(1, 19)),
-            "fraction f block",
-        )
-
-    def fill(self, amounts: Amounts, out: NDArray[np.float64]) -> None:
-        """Write the statistics, then fractions that sum to 1 over the periods, and over groups and f block."""
-        n = len(self._statistics.names)
-        self._statistics.fill(amounts, out[:, :n])
-        _fill_fractions(amounts, self._column_of[0], out[:, n : n + 7])
-        _fill_fractions(amounts, self._column_of[1], out[:, n + 7 :])
-
-
-class Norms(Encoding):
-    """p-norms of the atomic fractions; the 0-norm counts the elements."""
-
-    citations = (MAGPIE_CITATION,)
-    _powers = (0, 2, 3, 5, 7, 10)
-
-    def __init__(self) -> None:
-        self.names = tuple(f"{p}-norm" for p in self._powers)
-
-    def fill(self, amounts: Amounts, out: NDArray[np.float64]) -> None:
-        """Write the norms: 1 for an element, smaller the more evenly atoms spread over elements."""
-        fractions = amounts.values / amounts.values.sum(axis=1, keepdims=True)
-        out[:, 0] = np.count_nonzero(amounts.values, axis=1)
-        for column, p in enumerate(self._powers[1:], start=1):
-            out[:, column] = (fractions**p).sum(axis=1) ** (1 / p)
-
-
-PRESETS: dict[str, Callable[[], Encoding]] = {
-    "magpie": lambda: PropertyStatistics(magpie_table(), prefix="MagpieData "),
-    "period_group": PeriodAndGroup,
-    "fractions": ElementFractions,
-    "stoichiometry": Norms,
+PRESETS: dict[str, Callable[[Missing], Encoding]] = {
+    "magpie": _magpie,
+    "period_group": lambda _: PeriodAndGroup(),
+    "fractions": lambda _: ElementFractions(),
+    "stoichiometry": lambda _: Norms(),
+    "valence_orbital": ValenceOrbitals,
+    "ionic": IonicCharacter,
 }
-"""Known presets."""
+"""Known presets, made with what stands for a property that an element has no value of."""
 
 
-class CompositionFeaturizer:
+class CompositionFeaturizer(TableFeaturizer):
     """Numbers from compositions.
 
     Parameters
     ----------
-    preset
+    presets
+        Names of presets, tables of element properties, or a list of both; their columns follow each other in this
+        order. Several names may be written as one, ``"magpie+stoichiometry"``.
+
         magpie
             132 statistics of element properties: columns, names and values of matminer's
-            ``ElementProperty.from_preset("magpie")``. As there by default, an element without a value in Magpie's
-            tables has the mean of the property over all elements that have one.
+            ``ElementProperty.from_preset("magpie")``.
         period_group
             Statistics of period and group, and the atomic fraction in each period, each group and the f block.
         fractions
             Atomic fraction of each of the 118 elements.
         stoichiometry
-            p-norms of the atomic fractions.
+            p-norms of the atomic fractions: columns and values of matminer's ``Stoichiometry``.
+        valence_orbital
+            Mean numbers and shares of s, p, d and f valence electrons: columns and values of matminer's
+            ``ValenceOrbital``.
+        ionic
+            Whether charges can balance, and the ionic character of pairs of elements: columns and values of matminer's
+            ``IonProperty(fast=True)``, but that oxidation states written into a `Composition` are not looked at.
+        a table of your own
+            An `ElementTable`, a pandas frame with element symbols as its index, a mapping from symbol to the properties
+            by name, or the path of a CSV file ``element,property,...``. It gives the six statistics of each property
+            that magpie gives of its own: ``minimum hardness``, ``maximum hardness`` and so on.
 
         Deuterium and tritium count as hydrogen, species as their element.
+    missing
+        What stands for a property that an element has no value of.
+
+        mean
+            The mean of the property over all elements that have one: what matminer does by default, and the default of
+            the presets. The element then looks like an ordinary one.
+        nan
+            NaN: every statistic that the element takes part in is NaN. The default of tables of your own.
+    tables
+        Tables of your own by name; `presets` may hold these names.
 
     Attributes
     ----------
+    name
+        The names of all presets and tables, with + between.
     feature_names
         Names of the columns.
+    units
+        Unit of each column, "" where it has none.
     citations
         Sources to cite.
 
     Raises
     ------
     UserError
-        The preset is unknown.
+        A preset is unknown, given twice or not there; a table has something wrong in it; two of them have a column of
+        the same name.
 
     Examples
     --------
@@ -159,28 +112,81 @@ class CompositionFeaturizer:
     >>> featurizer.transform(["Fe2O3", "SrTiO3"]).round(3)[:, :3]
     array([[2.   , 0.721, 0.654],
            [3.   , 0.663, 0.614]])
+    >>> price = CompositionFeaturizer({"Fe": {"price": 0.4}, "Au": {"price": 58_000}})
+    >>> price.feature_names[3], price.transform(["FeAu", "FeO"])[:, 3].tolist()
+    ('mean price', [29000.2, nan])
     """
 
-    feature_names: tuple[str, ...]
-    citations: tuple[str, ...]
+    version = 1
 
-    def __init__(self, preset: str = "magpie") -> None:
-        if preset not in PRESETS:
-            near = nearest(preset, PRESETS)
-            hint = f"Did you mean {near}? " if near else ""
-            raise UserError(f'unknown composition preset "{preset}". {hint}Known: {", ".join(PRESETS)}.')
-        self.preset = preset
-        self._encoding = PRESETS[preset]()
-        self.feature_names = self._encoding.names
-        self.citations = self._encoding.citations
+    def __init__(
+        self,
+        *presets: str | TableSource | Sequence[str | TableSource],
+        missing: Missing | None = None,
+        tables: Mapping[str, TableSource] | None = None,
+    ) -> None:
+        if missing is not None and missing not in get_args(Missing):
+            raise UserError(f"missing: {' or '.join(get_args(Missing))} is expected, got {missing!r:.60}")
+        own = {name: read_element_table(table) for name, table in (tables or {}).items()}
+        if wrong := [name for name in own if "+" in name or name in PRESETS]:
+            raise UserError(f'a table cannot have the name "{wrong[0]}": it has a + in it, or is that of a preset')
+        names = _names(presets or tuple(own) or ("magpie",), own)
+        if not names:
+            raise UserError(f"no preset is named. Known: {', '.join(PRESETS)}.")
+        if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+            raise UserError(f'composition preset "{twice[0]}" is named twice')
+        self._encodings = [_encoding(name, own, missing) for name in names]
+        self._refuse_same_columns(names)
+        self.name = "+".join(names)
+        self.options = {} if missing is None else {"missing": missing}
+        if tables_used := {name: table_document(own[name]) for name in names if name in own}:
+            self.options["tables"] = tables_used
+        self.feature_names = tuple(name for encoding in self._encodings for name in encoding.names)
+        self.units = tuple(unit for encoding in self._encodings for unit in encoding.units)
+        self.citations = tuple(dict.fromkeys(text for encoding in self._encodings for text in encoding.citations))
+        self.software = tuple(sorted({package for encoding in self._encodings for package in encoding.software}))
 
-    def transform(self, compositions: AmountTable | Iterable[str | Composition]) -> NDArray[np.float64]:
+    def __repr__(self) -> str:
+        missing = f", missing={self.options['missing']!r}" if "missing" in self.options else ""
+        return f"CompositionFeaturizer({self.name!r}{missing})"
+
+    def _refuse_same_columns(self, names: Sequence[str]) -> None:
+        home: dict[str, str] = {}
+        for name, encoding in zip(names, self._encodings, strict=True):
+            for column in encoding.names:
+                if column in home:
+                    raise UserError(f'{home[column]} and {name} both have a column "{column}": rename the property')
+                home[column] = name
+
+    def fill(self, amounts: Amounts, out: NDArray[np.floating[Any]]) -> None:
+        """Write the features of n compositions into `out`.
+
+        Parameters
+        ----------
+        amounts
+            n compositions.
+        out
+            Shape (n, n_features), overwritten; its type is that of the result, while all arithmetic is in 64 bits.
+        """
+        column = 0
+        for encoding in self._encodings:
+            width = len(encoding.names)
+            encoding.fill(amounts, out[:, column : column + width])
+            column += width
+
+    def transform(
+        self, compositions: CandidateTable | Iterable[str | Composition], *, strict: bool = False
+    ) -> NDArray[np.float64]:
         """Features of each composition.
+
+        A row that is no composition is NaN and is named in a warning; `featurize` returns the errors with the numbers.
 
         Parameters
         ----------
         compositions
             Formulas, pymatgen compositions, or a `CandidateTable`, whose amounts are taken as they are.
+        strict
+            Raise instead of the warning.
 
         Returns
         -------
@@ -188,27 +194,76 @@ class CompositionFeaturizer:
 
         Raises
         ------
+        FeatureRowsError
+            With `strict`: some rows are no compositions; it names the first ten.
         UserError
-            A row cannot be read; the message names it.
+            It is no list at all.
         """
-        if isinstance(compositions, str):
-            raise UserError(f"expected a list of formulas, got the single text {compositions!r}; put it into a list")
-        if not isinstance(compositions, (AmountTable, Sequence)):
-            compositions = list(compositions)
-        out = np.empty((len(compositions), len(self.feature_names)))
-        for rows, amounts in iterate_amounts(compositions, CHUNK_ROWS):
-            self._encoding.fill(amounts, out[rows])
+        rows = compositions if isinstance(compositions, CandidateTable) else _listed(compositions)
+        out = np.empty((len(rows), len(self)))
+        errors = RowErrors()
+        start = 0
+        for amounts, wrong in _parts(rows):
+            part = out[start : start + len(amounts)]
+            self.fill(amounts, part)
+            part[list(wrong)] = np.nan
+            for row, error in wrong.items():
+                errors.add(start + row, error)
+            start += len(amounts)
+        errors.report(n_rows=len(rows), strict=strict)
         return out
 
-    def fill(self, table: AmountTable, out: NDArray[np.float64]) -> None:
-        """Write the features of a (part of a) candidate table into `out`, shape (n, n_features)."""
-        self._encoding.fill(amounts_of_table(table), out)
+
+def _names(presets: Iterable[Any], own: dict[str, ElementTable]) -> list[str]:
+    """Name of each preset and table, in order; a table that comes without a name gets one and goes into `own`."""
+    names: list[str] = []
+    for given in presets:
+        if isinstance(given, (list, tuple)):
+            names += _names(given, own)
+        elif isinstance(given, str) and not is_table(given):
+            names += given.split("+")
+        elif is_table(given):
+            names.append(_free_name(given, own))
+            own[names[-1]] = read_element_table(given)
+        else:
+            raise UserError(f"a preset or a table of element properties is expected, got {given!r:.60}")
+    return names
 
 
-def _fill_fractions(amounts: Amounts, column_of: NDArray[np.intp], out: NDArray[np.float64]) -> None:
-    """Add up the atomic fractions of the elements that share a column; `column_of` is by atomic number."""
-    out[:] = 0
-    fractions = amounts.values / amounts.values.sum(axis=1, keepdims=True)
-    rows = np.arange(len(amounts))
-    for j in range(amounts.elements.shape[1]):
-        out[rows, column_of[amounts.elements[:, j]]] += fractions[:, j]
+def _free_name(table: Any, own: Mapping[str, ElementTable]) -> str:
+    stem = Path(table).stem.replace("+", "-") if isinstance(table, (str, os.PathLike)) else "table"
+    taken = {*own, *PRESETS}
+    numbered = (stem if i == 1 else f"{stem} {i}" for i in count(1))
+    return next(name for name in numbered if name not in taken)
+
+
+def _encoding(name: str, own: Mapping[str, ElementTable], missing: Missing | None) -> Encoding:
+    if name in own:
+        return PropertyStatistics(own[name].filled(missing or "nan"))
+    if name not in PRESETS:
+        known = (*PRESETS, *own)
+        near = nearest(name, known)
+        hint = f"Did you mean {near}? " if near else ""
+        raise UserError(f'unknown composition preset "{name}". {hint}Known: {", ".join(known)}.')
+    return PRESETS[name](missing or "mean")
+
+
+def _listed(compositions: Any) -> list[Any]:
+    """Make a list of what is given row by row, and refuse what is not."""
+    if isinstance(compositions, (str, bytes)):
+        raise UserError(f"expected a list of formulas, got the single text {compositions!r:.60}; put it into a list")
+    if isinstance(compositions, Mapping) or not hasattr(compositions, "__iter__"):
+        raise UserError(f"expected a list of formulas, got a single {type(compositions).__name__}; put it into a list")
+    if hasattr(compositions, "columns"):
+        raise UserError("expected the formulas alone, got a table: name their column, as frame['formula']")
+    return list(compositions)
+
+
+def _parts(rows: CandidateTable | list[Any]) -> Iterator[tuple[Amounts, RowErrors]]:
+    """Amounts of some rows at a time, with the errors of those that have none."""
+    if isinstance(rows, CandidateTable):
+        for part in rows.chunks(CHUNK_ROWS):
+            yield amounts_of_table(part), RowErrors()
+        return
+    for start in range(0, len(rows), CHUNK_ROWS):
+        yield read_amounts(rows[start : start + CHUNK_ROWS])

@@ -6,19 +6,21 @@ Everything that needs a property of an element takes a row of an `ElementTable`;
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from matscout.db._elements import N_ELEMENTS, symbols
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-N_ELEMENTS = 118
-"""Elements known, hydrogen to oganesson."""
+Missing = Literal["mean", "nan"]
+"""What stands for a property that an element has no value of: the mean over the elements that have one, or NaN."""
 
 MAGPIE_CITATION = (
     "Ward, Agrawal, Choudhary, Wolverton, A general-purpose machine learning framework for predicting properties of "
@@ -82,47 +84,36 @@ class ElementTable:
     values: NDArray[np.float64]
     citations: tuple[str, ...]
 
-
-@cache
-def symbols() -> tuple[str, ...]:
-    """Element symbols by atomic number, "" at 0.
-
-    Examples
-    --------
-    >>> symbols()[26]
-    'Fe'
-    """
-    from pymatgen.core.periodic_table import Element
-
-    return ("", *(Element.from_Z(z).symbol for z in range(1, N_ELEMENTS + 1)))
+    def filled(self, missing: Missing) -> ElementTable:
+        """Return the table with the mean of a property in the place of each unknown one, or, for "nan", as it is."""
+        if missing == "nan":
+            return self
+        known = ~np.isnan(self.values)
+        counts = np.maximum(known.sum(axis=0), 1)
+        means = np.where(known.any(axis=0), np.where(known, self.values, 0.0).sum(axis=0) / counts, np.nan)
+        values = np.where(known, self.values, means)
+        values[0] = np.nan
+        return replace(self, values=values)
 
 
 @cache
-def atomic_numbers() -> dict[str, int]:
-    """Atomic number of each symbol; deuterium and tritium are hydrogen.
+def magpie_table(missing: Missing = "mean", properties: tuple[str, ...] = MAGPIE_PROPERTIES) -> ElementTable:
+    """Magpie's element properties as packaged with matminer.
 
-    Examples
-    --------
-    >>> atomic_numbers()["Fe"], atomic_numbers()["D"]
-    (26, 1)
-    """
-    numbers = {symbol: z for z, symbol in enumerate(symbols()) if z}
-    return {**numbers, "D": 1, "T": 1}
-
-
-@cache
-def magpie_table() -> ElementTable:
-    """Magpie's element properties as packaged with matminer, the gaps filled as matminer fills them by default.
-
-    An element without a value gets the mean of the property over the elements that have one (matminer's
-    ``impute_nan=True``), so nothing here is NaN but row 0.
+    Parameters
+    ----------
+    missing
+        What an element without a value gets: the mean of the property over the elements that have one, as matminer
+        fills the gaps by default (``impute_nan=True``), or NaN.
+    properties
+        Which ones.
     """
     units = {"AtomicWeight": "u", "MeltingT": "K", "CovalentRadius": "pm", "Electronegativity": "Pauling"}
     units |= {"GSvolume_pa": "Å^3/atom", "GSbandgap": "eV", "GSmagmom": "Bohr magneton/atom"}
     return ElementTable(
-        properties=MAGPIE_PROPERTIES,
-        units=tuple(units.get(name, "") for name in MAGPIE_PROPERTIES),
-        values=_magpie_columns(MAGPIE_PROPERTIES, impute=True),
+        properties=properties,
+        units=tuple(units.get(name, "") for name in properties),
+        values=_magpie_columns(properties, impute=missing == "mean"),
         citations=(MAGPIE_CITATION,),
     )
 
@@ -145,7 +136,7 @@ def site_table() -> ElementTable:
     The ionic radius is the mean of the element's Shannon radii as an anion where there are any, else as a cation.
     """
     columns = {
-        "atomic_number": ("", np.arange(N_ELEMENTS + 1.0)),
+        "atomic_number": ("", np.arange(float(N_ELEMENTS))),
         "period": ("", _of_elements(lambda e: e.row)),
         "group": ("", _of_elements(lambda e: e.group)),
         "mendeleev_number": ("", _magpie_column("MendeleevNumber")),
@@ -183,7 +174,7 @@ def _magpie_data(*, impute: bool) -> Any:
 def _magpie_columns(names: tuple[str, ...], *, impute: bool) -> NDArray[np.float64]:
     """Columns of Magpie's tables, shape (119, len(names))."""
     columns = _magpie_data(impute=impute).all_elemental_props
-    values = np.full((N_ELEMENTS + 1, len(names)), np.nan)
+    values = np.full((N_ELEMENTS, len(names)), np.nan)
     values[1:] = [[columns[name][symbol] for name in names] for symbol in symbols()[1:]]
     return values
 
@@ -196,10 +187,10 @@ def _of_elements(value: Callable[[Any], float | None]) -> NDArray[np.float64]:
     """Collect a property of pymatgen's elements, shape (119,); NaN where pymatgen has none."""
     from pymatgen.core.periodic_table import Element
 
-    column = np.full(N_ELEMENTS + 1, np.nan)
+    column = np.full(N_ELEMENTS, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pymatgen warns at each missing value; here NaN says so
-        for z in range(1, N_ELEMENTS + 1):
+        for z in range(1, N_ELEMENTS):
             number = value(Element.from_Z(z))
             column[z] = np.nan if number is None else number
     return column

@@ -31,8 +31,17 @@ class RowErrors(dict[int, str]):
         """Note an error; a second one of the same row is written behind the first."""
         self[row] = f"{self[row]}; {error}" if row in self and error not in self[row] else self.get(row, error)
 
-    def report(self, *, n_rows: int, strict: bool) -> None:
+    def report(self, *, n_rows: int, strict: bool, n_errors: int | None = None) -> None:
         """Raise or warn where there are any, naming the first ten.
+
+        Parameters
+        ----------
+        n_rows
+            How many rows there were.
+        strict
+            Raise rather than warn.
+        n_errors
+            How many errors there were, where not all are kept here.
 
         Raises
         ------
@@ -42,8 +51,9 @@ class RowErrors(dict[int, str]):
         if not self:
             return
         shown = [f"row {row}: {self[row]}" for row in sorted(self)[:SHOWN]]
-        more = [f"and {len(self) - SHOWN} more"] if len(self) > SHOWN else []
-        message = "\n  ".join([f"{len(self)} of {n_rows} rows have no features, or not all:", *shown, *more])
+        count = len(self) if n_errors is None else n_errors
+        more = [f"and {count - len(shown)} more"] if count > len(shown) else []
+        message = "\n  ".join([f"{count} of {n_rows} rows have no features, or not all:", *shown, *more])
         if strict:
             raise FeatureRowsError(message, dict(self))
         warn(message)

@@ -29,7 +29,7 @@ class FeatureRow:
     seconds
         How long it took.
     lasting
-        Whether another try would give the same: not so of a time limit, or of a process that was killed.
+        Whether another try would give the same: not so of a time limit, a process that was killed, memory or files.
     """
 
     values: NDArray[np.float64]
@@ -45,6 +45,16 @@ class RowRunner(Protocol):
         """Featurize one `Crystal` or `Composition`, as `featurizer.takes` says; never raises for a row's sake."""
 
 
+def failed_row(
+    featurizer: RowFeaturizer, error: BaseException | str, seconds: float = 0.0, *, lasting: bool = True
+) -> FeatureRow:
+    """Answer for a row that has no features; what the machine did not have, another try may find."""
+    if isinstance(error, BaseException):
+        lasting = lasting and not isinstance(error, (MemoryError, OSError, KeyboardInterrupt))
+        error = row_error(error)
+    return FeatureRow(np.full(len(featurizer), np.nan), error, seconds, lasting)
+
+
 class InlineRunner:
     """Runs rows in this process: nothing between, and nothing to stop a row that does not end."""
 
@@ -54,8 +64,8 @@ class InlineRunner:
         try:
             values = np.asarray(featurizer.featurize(row), dtype=float)
         except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
-            return FeatureRow(np.full(len(featurizer), np.nan), row_error(error), time.perf_counter() - start)
+            return failed_row(featurizer, error, time.perf_counter() - start)
         if values.shape != (len(featurizer),):
             message = f"{featurizer.name} gave the shape {values.shape} for {len(featurizer)} features"
-            return FeatureRow(np.full(len(featurizer), np.nan), message, time.perf_counter() - start)
+            return failed_row(featurizer, message, time.perf_counter() - start)
         return FeatureRow(values, None, time.perf_counter() - start)

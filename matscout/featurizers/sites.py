@@ -6,10 +6,12 @@ A composition cannot tell ABX3 from BAX3; these columns can.
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.crystals._wyckoff import site_symmetry_orders
+from matscout.featurizers.base import Featurizer
 from matscout.featurizers.elements import site_table
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ CHUNK_ROWS = 65_536
 """Rows worked on at a time: bounds the memory beside the result."""
 
 
-class SiteFeaturizer:
+class SiteFeaturizer(Featurizer):
     """Numbers from the elements on the roles of a prototype, and from the prototype.
 
     Columns, in order:
@@ -33,7 +35,8 @@ class SiteFeaturizer:
       `matscout.featurizers.elements.site_table`), as ``A.electronegativity``, and its multiplicity in the cell,
     - for each pair of roles the difference of electronegativity and the ratios of ionic and of covalent radius,
     - ``volume``, the predicted volume in Å^3/atom, and ``packing_fraction``, that of spheres of covalent radius in it,
-    - with more than one prototype: space group number, number of sites, and a column per prototype, 1 in its rows.
+    - with more than one prototype: space group number, number of sites, for each role the order of the site symmetry
+      group, the mean over its sites, and a column per prototype, 1 in its rows. With one prototype they are constant.
 
     Roles of the same name share their columns: the X of a perovskite stands under the X of an elpasolite. NaN stands
     where a prototype has no such role, or an element no such property.
@@ -45,43 +48,45 @@ class SiteFeaturizer:
 
     Attributes
     ----------
-    citations
-        Sources to cite.
+    feature_names, units, citations, version, software, options
+        See `Featurizer`. What depends on the prototypes raises a ValueError where they are not known yet.
     """
+
+    takes = "candidates"
+    name = "sites"
+    version = 2
+    software = ("matminer", "pymatgen", "spglib")
 
     def __init__(self, prototypes: Sequence[Prototype] | None = None) -> None:
         self._prototypes = None if prototypes is None else tuple(prototypes)
         self.citations = site_table().citations
+        if self._prototypes is not None:
+            columns = _columns(self._prototypes)
+            self.feature_names = tuple(columns)
+            self.units = tuple(columns.values())
+            self.options = {"prototypes": [prototype.key for prototype in self._prototypes]}
 
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the columns; they depend on the prototypes."""
-        if self._prototypes is None:
+    def __getattr__(self, name: str) -> Any:
+        if name in ("feature_names", "units", "options"):
             raise ValueError("the columns depend on the prototypes: use SiteFeaturizer(table.prototypes)")
-        roles = role_names(self._prototypes)
-        properties = (*site_table().properties, "multiplicity")
-        names = [f"{role}.{name}" for role in roles for name in properties]
-        for first, second in combinations(roles, 2):
-            names += [f"{first}-{second}.electronegativity"]
-            names += [f"{first}/{second}.ionic_radius", f"{first}/{second}.covalent_radius"]
-        names += ["volume", "packing_fraction"]
-        if len(self._prototypes) > 1:
-            names += ["prototype.space_group", "prototype.n_sites"]
-            names += [f"prototype.{prototype.name}" for prototype in self._prototypes]
-        return tuple(names)
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        names = [prototype.name for prototype in self._prototypes or ()]
+        return f"SiteFeaturizer({', '.join(names) or None})"
 
     def transform(self, table: CandidateTable) -> NDArray[np.float64]:
         """Features of each candidate, shape (n, n_features); memory beside it is bounded."""
         bound = self if self._prototypes is not None else SiteFeaturizer(table.prototypes)
-        out = np.empty((len(table), len(bound.feature_names)))
+        out = np.empty((len(table), len(bound)))
         start = 0
         for part in table.chunks(CHUNK_ROWS):
             bound.fill(part, out[start : start + len(part)])
             start += len(part)
         return out
 
-    def fill(self, table: CandidateTable, out: NDArray[np.float64]) -> None:
-        """Write the features of a (part of a) table into `out`, shape (n, n_features)."""
+    def fill(self, table: CandidateTable, out: NDArray[np.floating[Any]]) -> None:
+        """Write the features of a (part of a) table into `out`, shape (n, n_features), rounded to its precision."""
         prototypes = table.prototypes if self._prototypes is None else self._prototypes
         index = _prototype_rows(table, prototypes)
         place, multiplicity = _roles(prototypes)
@@ -92,13 +97,25 @@ class SiteFeaturizer:
         for role, site in enumerate(sites):
             out[:, role * width : (role + 1) * width - 1] = site
             out[:, (role + 1) * width - 1] = multiplicity[:, role]
-        column = _fill_pairs(sites, out, len(sites) * width)
+        column = fill_pairs(sites, out, len(sites) * width)
         out[:, column] = table.volume
-        out[:, column + 1] = _packing_fraction(sites, multiplicity, table.volume)
+        out[:, column + 1] = packing_fraction(sites, multiplicity, table.volume)
         if len(prototypes) > 1:
-            out[:, column + 2] = np.array([prototype.space_group for prototype in prototypes], dtype=float)[index]
-            out[:, column + 3] = np.array([prototype.n_sites for prototype in prototypes], dtype=float)[index]
-            out[:, column + 4 :] = np.eye(len(prototypes))[index]
+            out[:, column + 2 :] = _prototype_columns(prototypes)[index]
+
+
+def _columns(prototypes: Sequence[Prototype]) -> dict[str, str]:
+    """Names of the columns with their units."""
+    roles = role_names(prototypes)
+    properties = {**dict(zip(site_table().properties, site_table().units, strict=True)), "multiplicity": ""}
+    columns = {f"{role}.{name}": unit for role in roles for name, unit in properties.items()}
+    columns |= pair_columns(roles)
+    columns |= {"volume": "Å^3/atom", "packing_fraction": ""}
+    if len(prototypes) > 1:
+        columns |= {"prototype.space_group": "", "prototype.n_sites": ""}
+        columns |= {f"{role}.site_symmetry_order": "" for role in roles}
+        columns |= {f"prototype.{prototype.name}": "" for prototype in prototypes}
+    return columns
 
 
 def role_names(prototypes: Sequence[Prototype]) -> tuple[str, ...]:
@@ -140,8 +157,46 @@ def _elements(table: CandidateTable, place: NDArray[np.intp]) -> NDArray[np.uint
     return np.where(place < 0, 0, numbers).astype(np.uint8)
 
 
-def _fill_pairs(sites: list[NDArray[np.float64]], out: NDArray[np.float64], column: int) -> int:
-    """Write differences and ratios of pairs of roles from `column` on; return the next free column."""
+def _prototype_columns(prototypes: Sequence[Prototype]) -> NDArray[np.float64]:
+    """Write what is the same for all candidates of a prototype, shape (n_prototypes, 2 + n_roles + n_prototypes)."""
+    place, _ = _roles(prototypes)
+    general = [[prototype.space_group, prototype.n_sites] for prototype in prototypes]
+    orders = np.full(place.shape, np.nan)
+    for i, prototype in enumerate(prototypes):
+        has = place[i] >= 0
+        orders[i, has] = _site_symmetry_orders(prototype)[place[i, has]]
+    return np.column_stack([np.array(general, dtype=float), orders, np.eye(len(prototypes))])
+
+
+def _site_symmetry_orders(prototype: Prototype) -> NDArray[np.float64]:
+    """Order of the site symmetry group of each role, the mean over its sites, shape (n_roles,)."""
+    orders = site_symmetry_orders(prototype.space_group)
+    found = []
+    for positions in prototype.wyckoff_positions:
+        sites = [int(position[:-1]) for position in positions]
+        found.append(np.average([orders[position[-1]] for position in positions], weights=sites))
+    return np.array(found)
+
+
+def pair_columns(roles: Sequence[str]) -> dict[str, str]:
+    """Names of the columns that `fill_pairs` writes, with their units."""
+    columns = {}
+    for first, second in combinations(roles, 2):
+        columns[f"{first}-{second}.electronegativity"] = "Pauling"
+        columns |= {f"{first}/{second}.ionic_radius": "", f"{first}/{second}.covalent_radius": ""}
+    return columns
+
+
+def fill_pairs(sites: Sequence[NDArray[np.float64]], out: NDArray[np.floating[Any]], column: int) -> int:
+    """Write differences and ratios of pairs of roles from `column` on; return the next free column.
+
+    Parameters
+    ----------
+    sites
+        Properties of the elements on each role, as in `site_table`, shape (n, n_properties) each.
+    out
+        Shape (n, n_features).
+    """
     names = site_table().properties
     electronegativity, ionic, covalent = (
         names.index(name) for name in ("electronegativity", "ionic_radius", "covalent_radius")
@@ -154,10 +209,24 @@ def _fill_pairs(sites: list[NDArray[np.float64]], out: NDArray[np.float64], colu
     return column
 
 
-def _packing_fraction(
-    sites: list[NDArray[np.float64]], multiplicity: NDArray[np.float64], volume: NDArray[np.float64]
+def packing_fraction(
+    sites: Sequence[NDArray[np.float64]], multiplicity: NDArray[np.float64], volume: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Share of the predicted volume that spheres of covalent radius fill, shape (n,); NaN where a radius is unknown."""
+    """Share of a volume that spheres of covalent radius fill.
+
+    Parameters
+    ----------
+    sites
+        Properties of the elements on each role, as in `site_table`, shape (n, n_properties) each.
+    multiplicity
+        Sites of each role, NaN where a crystal has no such role, shape (n, n_roles).
+    volume
+        Å^3/atom, shape (n,).
+
+    Returns
+    -------
+    Shape (n,); NaN where a radius is unknown.
+    """
     radius = site_table().properties.index("covalent_radius")
     filled = np.zeros(len(volume))
     for role, site in enumerate(sites):

@@ -5,7 +5,7 @@ Sums run in the order of the formula, as matminer's do, so that values agree wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
     from matscout.featurizers.amounts import Amounts
 
+    Elements = NDArray[np.uint8]
+    Floats = NDArray[np.float64]
+    Out = NDArray[np.floating[Any]]
+
 STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
 """Statistics of a property, in the order in which they stand in a row."""
 
-_BLOCK = 1024  # rows; the working arrays of a block stay in the processor's cache
+_BLOCK_NUMBERS = 20_000  # of one working array; those of a block stay in the processor's cache
 
 
-def fill_statistics(amounts: Amounts, values: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+def fill_statistics(amounts: Amounts, values: Floats, out: Out) -> None:
     """Write the statistics of each property into `out`.
 
     Parameters
@@ -35,33 +39,91 @@ def fill_statistics(amounts: Amounts, values: NDArray[np.float64], out: NDArray[
         equals. A property unknown (NaN) for one element of a composition is NaN in all its statistics, but for a mode
         that is decided by other elements.
     """
-    for start in range(0, len(amounts), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        _fill_block(amounts.elements[rows], amounts.values[rows], values, out[rows])
+    p = values.shape[1]
+    block_rows = max(1, _BLOCK_NUMBERS // max(p, 1))
+    work = np.empty((5, block_rows, p))  # once, and used by every block: fresh memory costs more than the arithmetic
+    scratch = np.empty((block_rows, out.shape[1]), dtype=out.dtype)
+    for rows, elements, weights in amounts.blocks(block_rows):
+        m = len(elements)
+        if isinstance(rows, slice):
+            _fill_block(elements, weights, values, work[:, :m], out[rows])
+        else:
+            _fill_block(elements, weights, values, work[:, :m], scratch[:m])
+            out[rows] = scratch[:m]
 
 
-def _fill_block(
-    elements: NDArray[np.uint8], amounts: NDArray[np.float64], values: NDArray[np.float64], out: NDArray[np.float64]
-) -> None:
-    n_elements = elements.shape[1]
-    of_element = [values.take(elements[:, j], axis=0) for j in range(n_elements)]
-    weights = [np.ascontiguousarray(amounts[:, j])[:, None] for j in range(n_elements)]
-    total = sum(weights[1:], start=weights[0].copy())
-    largest = amounts.max(axis=1, keepdims=True)
+def _fill_block(elements: Elements, amounts: Floats, values: Floats, work: Floats, out: Out) -> None:
+    """Write the statistics of m compositions of k elements each, with five working arrays of shape (m, p)."""
+    value, minimum, maximum, mean, spare = work
+    weights, total = _weights(amounts)
 
-    minimum, maximum, mean = of_element[0].copy(), of_element[0].copy(), of_element[0] * weights[0]
-    for value, weight in zip(of_element[1:], weights[1:], strict=True):
+    values.take(elements[:, 0], axis=0, out=minimum, mode="clip")
+    maximum[:] = mean[:] = minimum
+    _multiply(mean, weights[0], spare)
+    for j, weight in enumerate(weights[1:], start=1):
+        values.take(elements[:, j], axis=0, out=value, mode="clip")
         np.minimum(minimum, value, out=minimum)
         np.maximum(maximum, value, out=maximum)
-        mean += value * weight
-    mean /= total
+        mean += _multiply(value, weight, spare)
+    mean /= _stretched(total, spare)
+    out[:, 0::6] = minimum
+    out[:, 1::6] = maximum
+    out[:, 2::6] = np.subtract(maximum, minimum, out=maximum)
+    out[:, 3::6] = mean
 
-    deviation, mode = np.zeros_like(mean), np.full_like(mean, np.inf)
-    for value, weight in zip(of_element, weights, strict=True):
-        deviation += np.abs(value - mean) * weight
-        is_largest = np.abs(weight - largest) <= 1e-8 + 1e-5 * largest  # numpy.isclose, as matminer
-        np.minimum(mode, value, out=mode, where=is_largest)
-    deviation /= total
+    deviation = minimum
+    for j, weight in enumerate(weights):
+        part = value if j else deviation
+        values.take(elements[:, j], axis=0, out=part, mode="clip")
+        np.abs(np.subtract(part, mean, out=part), out=part)
+        _multiply(part, weight, spare)
+        if j:
+            deviation += part
+    deviation /= _stretched(total, spare)
+    out[:, 4::6] = deviation
 
-    for k, statistic in enumerate((minimum, maximum, maximum - minimum, mean, deviation, mode)):
-        out[:, k :: len(STATISTICS)] = statistic
+    mode, other = mean, value
+    _find_mode(elements, amounts if isinstance(total, np.ndarray) else amounts[:1], values, mode, other)
+    out[:, 5::6] = mode
+
+
+def _weights(amounts: Floats) -> tuple[list[Any], Any]:
+    """Weight of each element and their sum: numbers where all rows have the same amounts, else columns (m, 1)."""
+    if (amounts == amounts[0]).all():
+        return amounts[0].tolist(), float(amounts[0].sum())
+    return list(amounts.T[:, :, None]), amounts.sum(axis=1, keepdims=True)
+
+
+def _multiply(value: Floats, weight: Any, spare: Floats) -> Floats:
+    """Multiply in place, by a number or by a column."""
+    if not (isinstance(weight, float) and weight == 1):
+        value *= _stretched(weight, spare)
+    return value
+
+
+def _stretched(weight: Any, spare: Floats) -> Any:
+    """Write a column over all columns of `spare`: two arrays of one shape multiply faster. A number is left alone."""
+    if isinstance(weight, float):
+        return weight
+    spare[:] = weight
+    return spare
+
+
+def _find_mode(elements: Elements, amounts: Floats, values: Floats, mode: Floats, other: Floats) -> None:
+    """Write the smallest value among the most abundant elements into `mode`, shape (m, p), with one working array.
+
+    `amounts` has one row where all are the same.
+    """
+    each = np.arange(len(amounts))
+    largest = amounts[each, amounts.argmax(axis=1)][:, None]
+    is_largest = np.abs(amounts - largest) <= 1e-8 + 1e-5 * largest  # numpy.isclose, as matminer
+    first = is_largest.argmax(axis=1)
+    chosen = elements[:, first[0]] if len(amounts) == 1 else elements[each, first]
+    values.take(chosen, axis=0, out=mode, mode="clip")
+    is_largest[each, first] = False
+    for j in np.flatnonzero(is_largest.any(axis=0)).tolist():
+        tied = is_largest[:, j]
+        if tied.all():
+            np.minimum(mode, values.take(elements[:, j], axis=0, out=other, mode="clip"), out=mode)
+        else:
+            mode[tied] = np.minimum(mode[tied], values[elements[tied, j]])

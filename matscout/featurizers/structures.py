@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,12 @@ class StructureFeaturizer(CrystalFeaturizer):
         self.citations = self._descriptor.citations
         self.version = self._descriptor.version
         self.software = self._descriptor.software
+
+    def prepare(self) -> None:
+        """Load what the descriptor needs, by describing rock salt."""
+        rock_salt = Crystal(2.82 * (1 - np.eye(3)), np.array([[0.0] * 3, [0.5] * 3]), np.array([11, 17]))
+        with suppress(UserError):  # its options may exclude these elements
+            self._descriptor.describe(rock_salt)
 
     def featurize(self, row: Crystal) -> NDArray[np.float64]:
         """Features of one crystal, shape (n_features,)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matscout.late import late_names
 
 if TYPE_CHECKING:
-    from matscout.models import acquisition, diversity
+    from matscout.models import acquisition
     from matscout.models.base import Prediction, Surrogate
     from matscout.models.calibration import CalibratedSurrogate, CalibrationReport
     from matscout.models.registry import SURROGATES, make_surrogate, surrogate_options
@@ -20,7 +20,6 @@ __all__ = [
     "Prediction",
     "Surrogate",
     "acquisition",
-    "diversity",
     "make_surrogate",
     "surrogate_options",
 ]
@@ -30,7 +29,7 @@ _HOMES = {
     "calibration": ("CalibratedSurrogate", "CalibrationReport"),
     "registry": ("SURROGATES", "make_surrogate", "surrogate_options"),
 }
-_MODULES = ("acquisition", "diversity")
+_MODULES = ("acquisition",)
 
 _late_name = late_names(__name__, {name: module for module, names in _HOMES.items() for name in names})
 

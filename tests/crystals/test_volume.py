@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from pymatgen.core import Element, Structure
 from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
 
-from matscout.crystals.volume import BOUNDS, pair_sums, volume_parameters
+from matscout.crystals.crystal import Crystal
+from matscout.crystals.volume import BOUNDS, pair_sums, predict_volume, volume_parameters
 from matscout.db._elements import symbols
 from matscout.db.prototypes import Prototype
+from matscout.errors import UserError
 from matscout.workflows.enumeration import enumerate_candidates, get_prototype, predict_volumes, prototype_library
 
 PEROVSKITES = "perovskites/castelli_perov5_val.csv.gz"
@@ -173,3 +175,38 @@ def test_the_parameters_are_read_without_pymatgen():
         "sys.exit('pymatgen' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# crystals as they come
+
+
+def test_a_candidate_has_the_volume_of_its_crystal():
+    table = enumerate_candidates(["cubic-perovskite", "spinel", "corundum"], ["Cs", "Fe", "Ti", "O"])
+    predicted = [predict_volume(Crystal.from_structure(table.structure(i))) for i in range(len(table))]
+    np.testing.assert_allclose(predicted, table.volume, rtol=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 5))
+def test_neither_size_nor_cell_nor_origin_of_a_crystal_counts(seed, scale):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 6))
+    lattice = np.diag(rng.uniform(3, 6, 3)) + rng.uniform(-1, 1, (3, 3))
+    crystal = Crystal(lattice, rng.random((n, 3)), rng.choice([3, 8, 22], n))
+    cell = np.array([[1, 3, 0], [0, 1, 0], [0, -2, 1]])
+    coords = (crystal.frac_coords + rng.random(3)) @ np.linalg.inv(cell)
+    order = rng.permutation(n)
+    other = Crystal(scale * cell @ lattice, coords[order], crystal.numbers[order])
+    assert predict_volume(other) == pytest.approx(predict_volume(crystal), rel=1e-7)
+
+
+def test_a_larger_cell_has_the_same_volume_per_atom():
+    small = Crystal.from_structure(get_prototype("rutile").structure(["Ti", "O"], 10.0))
+    large = Crystal.from_structure(small.structure() * (1, 2, 2))
+    assert predict_volume(large) == pytest.approx(predict_volume(small), rel=1e-9)
+
+
+def test_a_cell_too_skew_to_be_reduced_is_refused():
+    skew = np.array([[1, 1e6, 0], [0, 1, 1e6], [0, 0, 1]])
+    with pytest.raises(UserError, match="too skew"):
+        predict_volume(Crystal(4 * skew, np.zeros((1, 3)), np.array([26])))

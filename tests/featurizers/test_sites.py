@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from pymatgen.core.periodic_table import Element
 
 from matscout.db.candidates import CandidateTable
+from matscout.db.prototypes import Prototype
 from matscout.featurizers import CompositionFeaturizer, SiteFeaturizer, sites
-from matscout.workflows.enumeration import enumerate_candidates, get_prototype
+from matscout.workflows.enumeration import enumerate_candidates, get_prototype, prototype_library
 
 ELEMENTS = {"A": ["Cs", "K"], "B": ["Pb", "Sn"], "B'": ["Ag", "Na"], "X": ["Cl", "O"]}
 
@@ -112,9 +115,64 @@ def test_a_table_of_other_prototypes_is_refused(perovskites, mixed):
         SiteFeaturizer(perovskites.prototypes).transform(mixed)
 
 
-def test_names_wait_for_the_prototypes():
+def test_site_symmetries_are_there_where_they_differ():
+    table = enumerate_candidates(["cubic-perovskite", "elpasolite", "spinel"], ELEMENTS)
+    column = columns(table)
+    of = {prototype.name: table.prototype_index == i for i, prototype in enumerate(table.prototypes)}
+    # International Tables A: Pm-3m a, b, c; Fm-3m c, a, b, e; Fd-3m a, d, e
+    for name, orders in (
+        ("cubic-perovskite", {"A": 48, "B": 48, "X": 16}),
+        ("elpasolite", {"A": 24, "B": 48, "B'": 48, "X": 8}),
+        ("spinel", {"A": 24, "B": 12, "X": 6}),
+    ):
+        for role, order in orders.items():
+            assert (column[f"{role}.site_symmetry_order"][of[name]] == order).all()
+    assert np.isnan(column["B'.site_symmetry_order"][~of["elpasolite"]]).all()
+
+
+def test_a_role_of_unlike_sites_has_the_mean_of_their_symmetries():
+    # A15: silicon on 2a (m-3), chromium on 6c (-4m.2); as one role, 2 sites of order 24 and 6 of order 8
+    silicide = prototype_library()["A3B_cP8_223_c_a"]
+    apart = Prototype("apart", "", ("A", "B"), silicide.lattice, silicide.frac_coords, silicide.role_of_site)
+    one = Prototype("one", "", ("A",), silicide.lattice, silicide.frac_coords, np.zeros(8, dtype=int))
+    table = CandidateTable([apart, one], [0, 1], [[24, 14], [24, 0]], [12.0, 12.0])
+    column = columns(table)
+    assert column["B.site_symmetry_order"][0] == 24
+    assert column["A.site_symmetry_order"].tolist() == [8, (2 * 24 + 6 * 8) / 8]
+
+
+def test_numbers_written_in_single_precision_are_the_rounded_ones(mixed):
+    bound = SiteFeaturizer(mixed.prototypes)
+    single = np.empty((len(mixed), len(bound)), dtype=np.float32)
+    bound.fill(mixed, single)
+    np.testing.assert_array_equal(single, bound.transform(mixed).astype(np.float32))
+
+
+def test_columns_have_units(mixed):
+    bound = SiteFeaturizer(mixed.prototypes)
+    unit = dict(zip(bound.feature_names, bound.units, strict=True))
+    assert (unit["A.ionic_radius"], unit["volume"], unit["A-X.electronegativity"]) == ("Å", "Å^3/atom", "Pauling")
+    assert unit["prototype.elpasolite"] == unit["A/X.ionic_radius"] == ""
+
+
+def test_two_of_the_same_prototypes_in_the_same_order_have_the_same_key(perovskites, mixed):
+    key = SiteFeaturizer(mixed.prototypes).key
+    assert SiteFeaturizer(list(mixed.prototypes)).key == key
+    assert len({key, SiteFeaturizer(mixed.prototypes[::-1]).key, SiteFeaturizer(perovskites.prototypes).key}) == 3
+    assert repr(SiteFeaturizer(mixed.prototypes)) == "SiteFeaturizer(cubic-perovskite, elpasolite)"
+
+
+def test_it_travels_to_another_process(mixed):
+    bound = SiteFeaturizer(mixed.prototypes)
+    there = pickle.loads(pickle.dumps(bound))
+    assert there.key == bound.key
+    np.testing.assert_array_equal(there.transform(mixed), bound.transform(mixed))
+
+
+@pytest.mark.parametrize("attribute", ["feature_names", "units", "options", "key"])
+def test_names_wait_for_the_prototypes(attribute):
     with pytest.raises(ValueError, match=r"SiteFeaturizer\(table.prototypes\)"):
-        _ = SiteFeaturizer().feature_names
+        getattr(SiteFeaturizer(), attribute)
 
 
 def test_it_says_whom_to_cite():

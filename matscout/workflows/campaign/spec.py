@@ -23,8 +23,10 @@ def _protocol(name: str) -> str:
 
 
 def _feature(name: str) -> str:
-    from matscout.featurizers import FEATURE_SETS
+    from matscout.featurizers.registry import FEATURE_SETS, MATMINER, make_featurizer
 
+    if name.startswith(MATMINER):
+        return make_featurizer(name).name
     return known_name(name, FEATURE_SETS, "feature set")
 
 

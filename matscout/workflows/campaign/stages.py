@@ -20,6 +20,7 @@ import numpy as np
 
 from matscout.db.documents import CalculationRequest, CandidatePrediction, Geometry, Selection
 from matscout.workflows.calculations.protocols import get_protocol
+from matscout.workflows.campaign.features import candidate_features, warn_of_cost
 from matscout.workflows.campaign.twins import Twins
 from matscout.workflows.stability.hull import Hull
 from matscout.workflows.stability.probability import probability_stable_now
@@ -52,9 +53,7 @@ class Space:
     @cached_property
     def features(self) -> FeatureMatrix:
         """Features of the unrelaxed candidates, shape (n, n_features); made when first asked for."""
-        from matscout.featurizers import featurize_candidates
-
-        return featurize_candidates(self.table, list(self.feature_names))
+        return candidate_features(self.table, self.feature_names)
 
     @cached_property
     def twins(self) -> Twins:
@@ -261,6 +260,8 @@ def select(
     wanted = spec.budget.first_batch if round_number == 0 else spec.budget.batch
     size = min(wanted, spec.budget.calculations - len(results), int((~done).sum()))
     outlook = look_ahead(spec, space, references, results) if round_number else None
+    if outlook is not None and round_number == 1:
+        warn_of_cost(space.features, results.values())
     if outlook is None:
         return _select_diverse(spec, space, done, finished, size, round_number)
     score = _acquire(spec, outlook, results, space, round_number)
@@ -303,7 +304,7 @@ def _select_diverse(
     size: int,
     round_number: int,
 ) -> Selection:
-    from matscout.models.diversity import farthest_points
+    from matscout.featurizers.selection import farthest_points
 
     chosen: list[int] = []
     passed_over: dict[int, int] = {}

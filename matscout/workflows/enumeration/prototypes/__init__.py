@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matscout.late import late_names
 
 if TYPE_CHECKING:
+    from matscout.crystals.structure_files import RefusedCrystal, read_structures
     from matscout.workflows.enumeration.prototypes.from_structures import (
         prototype_from_structure,
         read_prototype,
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
         prototype_library,
         select_prototypes,
     )
-    from matscout.workflows.enumeration.prototypes.structure_files import RefusedCrystal, read_structures
 
 __all__ = [
     "RefusedCrystal",
@@ -37,7 +37,7 @@ __all__ = [
 _HOMES = {
     "from_structures": ("prototype_from_structure", "read_prototype", "read_prototypes"),
     "library": ("common_names", "find_prototypes", "get_prototype", "prototype_library", "select_prototypes"),
-    "structure_files": ("RefusedCrystal", "read_structures"),
+    "matscout.crystals.structure_files": ("RefusedCrystal", "read_structures"),
 }
 
 __getattr__ = late_names(__name__, {name: module for module, names in _HOMES.items() for name in names})

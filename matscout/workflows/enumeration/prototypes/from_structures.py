@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from matscout.crystals.structure_files import NamedStructure, RefusedCrystal, read_structures
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError, nearest
 from matscout.workflows.enumeration.prototypes._canonical import CanonicalCell, canonical_cell
-from matscout.workflows.enumeration.prototypes.structure_files import NamedStructure, RefusedCrystal, read_structures
 
 if TYPE_CHECKING:
     import os

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from matscout.crystals.structure_files import NamedStructure, RefusedCrystal, read_structures
 from matscout.db._elements import electronegativities, symbols
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError
 from matscout.workflows.enumeration.filters.oxidation import MISSING_COMMON_STATES, common_oxidation_states
 from matscout.workflows.enumeration.prototypes.from_structures import atomic_numbers_of, canonical_of, formula_order
-from matscout.workflows.enumeration.prototypes.structure_files import NamedStructure, RefusedCrystal, read_structures
 from matscout.workflows.enumeration.substitution.bond_valence import likely_charges
 from matscout.workflows.enumeration.substitution.ion_substitution import ion_name, ion_table
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from matscout.crystals.structure_files import RefusedCrystal
     from matscout.db.prototypes import Prototype
-    from matscout.workflows.enumeration.prototypes.structure_files import RefusedCrystal
     from matscout.workflows.enumeration.substitution.ion_substitution import Given
 
 #: Thresholds at which the largest probability is looked for when none is above the user's.

@@ -12,6 +12,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import DummySpecies, Element, Lattice, Species, Structure
 from pymatgen.io.cif import CifWriter
 
+from matscout.crystals.structure_files import read_structures
 from matscout.db._symmetry import spglib_call
 from matscout.errors import UserError
 from matscout.workflows.enumeration import enumerate_candidates, get_prototype, prototype_library
@@ -20,7 +21,6 @@ from matscout.workflows.enumeration.prototypes.from_structures import (
     read_prototype,
     read_prototypes,
 )
-from matscout.workflows.enumeration.prototypes.structure_files import read_structures
 
 STRICT = {"ltol": 0.01, "stol": 0.01, "angle_tol": 0.2}
 NAMES = [name for name, prototype in prototype_library().items() if 2 <= prototype.n_sites <= 16][::5]

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matscout.models import diversity
-from matscout.models.diversity import farthest_points
+from matscout.featurizers.selection import farthest_columns, farthest_points, scale
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -67,7 +66,7 @@ def test_constant_and_unknown_columns_do_not_count(recwarn):
 def test_chunks_do_not_show(monkeypatch):
     X = np.random.default_rng(0).normal(size=(100, 4))
     whole = farthest_points(X, 10, seed=2)
-    monkeypatch.setattr(diversity, "_CHUNK_NUMBERS", 28)
+    monkeypatch.setattr(scale, "CHUNK_NUMBERS", 28)
     assert (farthest_points(X, 10, seed=2) == whole).all()
 
 
@@ -91,3 +90,53 @@ def test_wrong_input_is_named():
         farthest_points([[1.0, np.inf], [2.0, 0.0]], 1, seed=0)
     with pytest.raises(ValueError, match="shape"):
         farthest_points([1.0, 2.0], 1, seed=0)
+
+
+# ------------------------------------------------------------------------------------------------------------- columns
+
+
+def columns_by_definition(X, n, chosen):
+    """Choose as the definition says, from unit vectors and their negatives, slowly."""
+    filled = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
+    unit = filled - filled.mean(axis=0)
+    unit /= np.linalg.norm(unit, axis=0)
+    chosen = list(chosen)
+    while len(chosen) < n:
+        apart = np.linalg.norm(unit[:, :, None] - unit[:, None, chosen], axis=0)
+        turned = np.linalg.norm(unit[:, :, None] + unit[:, None, chosen], axis=0)
+        distance = np.minimum(apart, turned).min(axis=1)
+        distance[chosen] = -1
+        chosen.append(int(distance.argmax()))
+    return chosen
+
+
+@given(seeds, st.sampled_from([(40, 12), (8, 30)]), st.booleans())
+def test_each_column_is_the_farthest_from_those_before(seed, shape, with_gaps):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=shape) @ rng.normal(size=(shape[1], shape[1])) + 3
+    if with_gaps:
+        X[1:][rng.random((shape[0] - 1, shape[1])) < 0.1] = np.nan
+        X[:2] = rng.normal(size=(2, shape[1]))
+    found = farthest_columns(X, 6, seed=1).tolist()
+    assert found == columns_by_definition(X, 6, found[:1])
+    assert farthest_columns(X, 5, seed=1, chosen=[4]).tolist() == columns_by_definition(X, 6, [4])[1:]
+
+
+def test_a_column_and_its_negative_say_the_same():
+    x, y = np.random.default_rng(0).normal(size=(2, 50))
+    X = np.column_stack([x, -3 * x + 1, x + 0.1 * y, y])
+    assert farthest_columns(X, 4, seed=0, chosen=[0]).tolist() == [3, 2, 1]
+
+
+def test_constant_columns_are_not_chosen():
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    padded = np.column_stack([np.full(50, 0.1), X, np.full(50, np.nan)])
+    assert sorted(farthest_columns(padded, 99, seed=0).tolist()) == [1, 2, 3, 4]
+    assert sorted(farthest_columns(padded, 99, seed=0, chosen=[0, 2]).tolist()) == [1, 3, 4]
+    assert farthest_columns(padded[:, :1], 2, seed=0).tolist() == []
+    assert farthest_columns(X, 0, seed=0).tolist() == []
+
+
+def test_wrong_columns_are_named():
+    with pytest.raises(ValueError, match="column 7 was chosen earlier, but there are 2 columns"):
+        farthest_columns([[1.0, 2.0], [2.0, 1.0]], 1, seed=0, chosen=[7])

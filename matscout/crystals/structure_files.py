@@ -79,7 +79,8 @@ def read_structures(path: str | os.PathLike[str]) -> tuple[list[NamedStructure],
     Parameters
     ----------
     path
-        A CIF; a POSCAR or CONTCAR; JSON of pymatgen (a structure, an entry, or a list of them); an extended XYZ file
+        A CIF; a POSCAR or CONTCAR; JSON of pymatgen (a structure, an entry, a list of them, or a
+        frame with a column `structure` that pandas wrote with orient="split", as Matbench's); an extended XYZ file
         with its cells. Each may be gzipped. The content decides, not the ending.
 
     Returns
@@ -209,10 +210,17 @@ def _json_parts(path: Path, text: str) -> Iterator[_Part]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
-    documents = content if isinstance(content, list) else [content]
+    documents = _documents(content)
     for place, document in enumerate(documents, start=1):
         number = _stem(path) if len(documents) == 1 else f"{_stem(path)}-{place}"
         yield _Part(_document_name(document) or number, lambda document=document: _from_document(document))  # type: ignore[misc]
+
+
+def _documents(content: Any) -> list[Any]:
+    """List what should be crystals: one, a list, or the rows of a frame that pandas wrote with orient="split"."""
+    if isinstance(content, dict) and {"columns", "data"} <= content.keys() and "structure" in content["columns"]:
+        return [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
+    return content if isinstance(content, list) else [content]
 
 
 def _document_name(document: Any) -> str | None:

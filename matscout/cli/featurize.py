@@ -1,0 +1,231 @@
+"""`matscout featurize`: formulas, crystals, candidates or a store's calculations as a Parquet file of features."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Exit, echo
+
+from matscout.cli import EXIT_STOPPED, printable
+from matscout.cli.output import print_json, print_table
+from matscout.errors import UserError
+from matscout.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from matscout.featurizers import FeatureFile
+    from matscout.featurizers.parts import Part, Source
+
+SHOWN_ERRORS = 10
+
+
+@dataclass(frozen=True)
+class FeaturizeRequest:
+    """What the command was asked for."""
+
+    input: str | None
+    output: Path | None
+    features: tuple[str, ...]
+    column: str | None
+    dask: str | None
+    time_limit: float
+    cached: bool
+    strict: bool
+    as_json: bool
+
+
+def featurize_input(request: FeaturizeRequest) -> None:
+    """Write the features of all rows of the input, and say what came of them."""
+    from matscout.featurizers import featurize
+
+    if request.input is None or request.output is None:
+        raise UserError("name what to featurize and where to write: matscout featurize INPUT -o OUT.parquet")
+    output = _checked_output(request.input, request.output)
+    with _source(request.input, request.column) as source:
+        try:
+            written = featurize(
+                source,
+                _named(request.features, source),
+                request.dask or get_settings().dask,
+                output=output,
+                time_limit=request.time_limit,
+                cache=request.cached,
+                strict=request.strict,
+                progress=sys.stderr.isatty(),  # no bar in a log file
+            )
+        except KeyboardInterrupt:
+            kept = "; features of crystals that were made are in the cache, the same command goes on from there"
+            sys.stderr.write(f"stopped, {output} was not written{kept if request.cached else ''}\n")
+            raise Exit(EXIT_STOPPED) from None
+    _report(written, source, request)
+
+
+def _checked_output(given: str, output: Path) -> Path:
+    if output.suffix != ".parquet":
+        raise UserError(f"{output}: features are written as Parquet: end its name in .parquet")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: name a file in it")
+    if not output.parent.is_dir():
+        raise UserError(f"no folder {output.parent}: make it first")
+    if output.exists() and Path(given).exists() and output.samefile(given):
+        raise UserError(f"{output} is the input: name another file")
+    return output
+
+
+def _named(features: Sequence[str], source: Source) -> list[str]:
+    """Names of the feature sets, separated by commas or given one by one; those that suit the rows if there is none."""
+    named = [name.strip() for one in features for name in one.split(",") if name.strip()]
+    return named or (["magpie"] if source.kind == "formulas" else ["magpie", "sites"])
+
+
+@contextmanager
+def _source(given: str, column: str | None) -> Iterator[Source]:
+    """Rows of a file or a folder, of standard input, of a campaign's space, or of a store."""
+    from matscout.db.store import FILE
+    from matscout.featurizers.sources import formulas_in, read_source
+
+    if given == "-":
+        yield formulas_in(sys.stdin.read().splitlines(), "standard input")
+    elif given.endswith((".yaml", ".yml")):
+        yield _campaign_source(Path(given))
+    elif "://" in given or (Path(given) / FILE).is_file():
+        with _store_source(given) as source:
+            yield source
+    else:
+        yield read_source(given, column=column)
+
+
+def _campaign_source(file: Path) -> Source:
+    from matscout.featurizers.parts import source_of
+    from matscout.workflows.campaign.files import read_spec
+    from matscout.workflows.campaign.stages import enumerate_space
+
+    return source_of(enumerate_space(read_spec(file)).table)
+
+
+@contextmanager
+def _store_source(uri: str) -> Iterator[Source]:
+    """Crystals that a store's calculations started from: what was known before they were calculated."""
+    from matscout.db import connect
+    from matscout.db.documents import Geometry
+    from matscout.featurizers.parts import CrystalPart, Source
+
+    with connect(uri, read_only=True, must_exist=True) as store:
+        calculations = store.collection("calculations")
+        n_rows = calculations.count_documents({})
+        if not n_rows:
+            raise UserError(f"store {store.display_uri} holds no calculation yet")
+
+        def read(size: int) -> Iterator[Part]:
+            ids = sorted(str(document["_id"]) for document in calculations.find({}, {"_id": 1}))
+            for start in range(0, len(ids), size):
+                chosen = ids[start : start + size]
+                found = {str(one["_id"]): one for one in calculations.find({"_id": {"$in": chosen}})}
+                documents = [found[name] for name in chosen]
+                crystals = [Geometry.model_validate(one["request"]["geometry"]).to_structure() for one in documents]
+                yield CrystalPart(crystals, chosen, _columns(documents))
+
+        yield Source("crystals", read, n_rows, name=f"store {store.display_uri}")
+
+
+def _columns(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Say what calculations are for, and what came of them: columns beside the features."""
+    import numpy as np
+
+    energies = [(one.get("result") or {}).get("energy_per_atom") for one in documents]
+    return {
+        "subject": np.array([str(one["request"]["subject"]) for one in documents]),
+        "protocol": np.array([str(one["request"]["protocol"]) for one in documents]),
+        "state": np.array([str(one["state"]) for one in documents]),
+        "energy_per_atom": np.array([np.nan if energy is None else energy for energy in energies], dtype=float),
+    }
+
+
+def _report(written: FeatureFile, source: Source, request: FeaturizeRequest) -> None:
+    if request.as_json:
+        print_json(
+            {
+                "input": request.input,
+                "output": str(written.path),
+                "kind": source.kind,
+                "rows": written.n_rows,
+                "features": written.n_features,
+                "rows_with_errors": written.n_errors,
+                "errors": [{"row": row, "error": error} for row, error in sorted(written.errors.items())],
+                "seconds_per_row": written.seconds_per_row,
+                "from_cache": written.n_cached,
+            }
+        )
+        return
+    cached = f", {written.n_cached:,} from the cache" if written.n_cached else ""
+    echo(f"{source.name}: {written.n_rows:,} {source.kind}, {written.n_features} features each{cached}")
+    if written.n_errors:
+        echo(f"{written.n_errors:,} rows have no features, or not all; the column errors says why:")
+        for row, error in sorted(written.errors.items())[:SHOWN_ERRORS]:
+            echo(f"  row {row}: {printable(error)}")
+        if written.n_errors > SHOWN_ERRORS:
+            echo(f"  and {written.n_errors - SHOWN_ERRORS:,} more")
+    echo(f"features cost {_cost(written.seconds_per_row)} a row; written to {written.path}")
+
+
+def _cost(seconds: float) -> str:
+    """Write a short time with its unit.
+
+    Examples
+    --------
+    >>> _cost(0.0000123), _cost(0.0123), _cost(1.23)
+    ('12 µs', '12 ms', '1.2 s')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds / 1e-6:.2g} µs"
+
+
+def list_feature_sets(name: str | None, *, as_json: bool) -> None:
+    """List the feature sets, or the columns of one."""
+    from matscout.featurizers import FEATURE_SETS, make_featurizer
+
+    if name is not None:
+        _show_columns(name, as_json=as_json)
+        return
+    sets = [make_featurizer(one) for one in FEATURE_SETS]
+    if as_json:
+        documents = [
+            {"name": one.name, "takes": one.takes, "features": len(one), "citations": list(one.citations)}
+            for one in sets
+        ]
+        print_json(documents)
+        return
+    cells = [[one.name, one.takes, str(len(one)), one.citations[0]] for one in sets]
+    print_table(("name", "made of", "features", "source"), cells, right=(2,))
+    echo(
+        "matminer:CLASS or matminer:CLASS:PRESET is any featurizer of matminer; "
+        "--list --features NAME shows the columns of one"
+    )
+
+
+def _show_columns(name: str, *, as_json: bool) -> None:
+    from matscout.featurizers import make_featurizer
+
+    featurizer = make_featurizer(name)
+    columns = list(zip(featurizer.feature_names, featurizer.units, strict=True))
+    if as_json:
+        print_json(
+            {
+                **featurizer.identity(),
+                "key": featurizer.key,
+                "takes": featurizer.takes,
+                "citations": list(featurizer.citations),
+                "columns": [{"name": column, "unit": unit} for column, unit in columns],
+            }
+        )
+        return
+    print_table(("feature", "unit"), [[column, unit] for column, unit in columns])
+    for citation in featurizer.citations:
+        echo(f"cite: {citation}")

@@ -1,0 +1,66 @@
+"""Features of a campaign's candidates: where they are made, and whether they are worth their time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matscout.errors import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matscout.db.candidates import CandidateTable
+    from matscout.db.documents import CalculationResult
+    from matscout.featurizers import FeatureMatrix
+
+LONGEST_ROW = 60.0
+"""Longest time for one candidate and one featurizer of crystals, s; its features are unknown then."""
+
+WORTH = 0.1
+"""Features that cost more than this share of a calculation are not worth much: they are to replace it."""
+
+_LEAST_CALCULATIONS = 3  # a single one may have waited for its calculator to load
+
+
+def candidate_features(table: CandidateTable, names: Sequence[str]) -> FeatureMatrix:
+    """Features of unrelaxed candidates.
+
+    Those of crystals are kept in the user's cache, shared by all campaigns, and made on dask where the setting
+    MATSCOUT_DASK says so. A candidate that has none has NaN in their place, and a warning names it.
+    """
+    from matscout.featurizers import featurize
+    from matscout.featurizers.registry import MATMINER
+    from matscout.featurizers.structures import PRESETS
+    from matscout.settings import get_settings
+
+    of_crystals = any((name in PRESETS and name != "sites") or name.startswith(MATMINER) for name in names)
+    features = featurize(
+        table,
+        list(names),
+        get_settings().dask if of_crystals else None,
+        time_limit=LONGEST_ROW if of_crystals else None,
+    )
+    if features.errors:
+        first = min(features.errors)
+        warn(
+            f"{len(features.errors)} of {len(table)} candidates lack features ({', '.join(names)}), which the "
+            f"surrogate takes as unknown; the first one is {features.formulas[first]}: {features.errors[first]}"
+        )
+    return features
+
+
+def warn_of_cost(features: FeatureMatrix, results: Iterable[CalculationResult]) -> None:
+    """Warn where a candidate's features cost more than a tenth of a calculation; both as they were measured."""
+    seconds = [result.seconds for result in results if result.outcome == "finished" and result.seconds > 0]
+    if len(seconds) < _LEAST_CALCULATIONS:
+        return
+    calculation = float(np.median(seconds))
+    if features.seconds_per_row > WORTH * calculation:
+        sets = ", ".join(dict.fromkeys(features.sets))
+        warn(
+            f"the features of one candidate ({sets}) cost {features.seconds_per_row:.2g} s, a calculation "
+            f"{calculation:.2g} s: features should cost less than a tenth of what they are to replace, so leave some "
+            "out or take a dearer protocol"
+        )

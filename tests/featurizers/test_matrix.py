@@ -1,0 +1,288 @@
+"""The whole way from rows to columns, in this process; on dask it is tested in tests/integration."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from pymatgen.core import Composition, Lattice, Structure
+
+from matscout.errors import UserError
+from matscout.featurizers import (
+    FEATURE_SETS,
+    CompositionFeaturizer,
+    FeatureCache,
+    FeatureRowsError,
+    SiteFeaturizer,
+    StructureFeaturizer,
+    featurize,
+    iterate_features,
+    make_featurizer,
+    read_description,
+)
+from matscout.featurizers.base import CrystalFeaturizer
+from matscout.workflows.enumeration import enumerate_candidates
+
+HALF = Structure(Lattice.cubic(4), [{"Fe": 0.5, "Ni": 0.5}], [[0, 0, 0]])
+ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+@pytest.fixture(scope="module")
+def table():
+    elements = {"A": ["Cs", "Rb", "K"], "B": ["Pb", "Sn"], "B'": ["Ag"], "X": ["Cl", "Br"]}
+    return enumerate_candidates(["cubic-perovskite", "elpasolite"], elements)
+
+
+class Counting(CrystalFeaturizer):
+    """Counts how often it is asked, and refuses crystals of iron."""
+
+    name = "counting"
+    feature_names = ("number of sites",)
+    units = ("",)
+    citations = ()
+    version = 1
+    software = ()
+
+    def __init__(self):
+        self.options = {}
+        self.asked = 0
+
+    def featurize(self, row):
+        self.asked += 1
+        if 26 in row.numbers:
+            raise ZeroDivisionError("iron")
+        return np.array([len(row)])
+
+
+# what comes out
+
+
+def test_sets_stand_beside_each_other_in_the_order_asked_for(table):
+    matrix = featurize(table, ["sites", "magpie"])
+    sites, magpie = SiteFeaturizer(table.prototypes), CompositionFeaturizer("magpie")
+    assert matrix.names == sites.feature_names + magpie.feature_names
+    np.testing.assert_array_equal(matrix.values, np.hstack([sites.transform(table), magpie.transform(table)]))
+    assert matrix.sets == ("sites",) * len(sites.feature_names) + ("magpie",) * 132
+    assert len(matrix.units) == len(matrix.names)
+    assert set(matrix.citations) == {*sites.citations, *magpie.citations}
+    assert list(matrix.ids) == table.ids
+    assert list(matrix.formulas) == table.formulas
+
+
+def test_parts_are_the_rows_of_the_whole(table):
+    whole = featurize(table, ["magpie", "sites"])
+    parts = list(iterate_features(table, ["magpie", "sites"], chunk_rows=5))
+    assert [len(part) for part in parts] == [5, 5, 5, 5, 4]
+    np.testing.assert_array_equal(np.vstack([part.values for part in parts]), whole.values)
+    assert sum((part.ids for part in parts), ()) == whole.ids
+    np.testing.assert_array_equal(featurize(table, ["magpie", "sites"], chunk_rows=4).values, whole.values)
+
+
+def test_formulas_compositions_candidates_and_crystals_of_one_composition_have_the_same_row(table):
+    formulas = featurize(table.formulas, "magpie").values
+    np.testing.assert_allclose(featurize([Composition(f) for f in table.formulas], "magpie").values, formulas)
+    np.testing.assert_allclose(featurize(table, "magpie").values, formulas, rtol=1e-12)
+    crystals = table.structures(range(len(table)))
+    np.testing.assert_allclose(featurize(crystals, "magpie").values, formulas, rtol=1e-12)
+
+
+def test_candidates_are_featurized_as_the_crystals_they_stand_for(table):
+    crystals = table.structures(range(len(table)))
+    ours = featurize(table, "geometry", cache=False).values
+    np.testing.assert_allclose(ours, StructureFeaturizer("geometry").transform(crystals), rtol=1e-12)
+
+
+def test_a_generator_is_read_as_it_is_needed():
+    read = []
+
+    def formulas():
+        for formula in ["NaCl", "MgO", "KBr", "Fe2O3"]:
+            read.append(formula)
+            yield formula
+
+    parts = iterate_features(formulas(), "stoichiometry", chunk_rows=2)
+    assert next(parts).formulas == ("NaCl", "MgO")
+    assert "Fe2O3" not in read
+    assert len(featurize(formulas(), "stoichiometry")) == 4
+
+
+def test_a_series_keeps_its_index_as_ids():
+    frame = featurize(pd.Series(["NaCl", "MgO"], index=["mp-1", "mp-2"]), "fractions").frame()
+    assert frame.index.tolist() == ["mp-1", "mp-2"]
+    assert frame.loc["mp-1", "Na"] == 0.5
+    assert frame["errors"].tolist() == [None, None]
+
+
+def test_a_name_that_two_featurizers_have_gets_theirs_in_front():
+    matrix = featurize([ROCK_SALT], ["geometry", "matminer:DensityFeatures"], cache=False)
+    assert matrix.names[0] == "geometry density"
+    assert "matminer:DensityFeatures density" in matrix.names
+    assert len(set(matrix.names)) == len(matrix.names)
+
+
+def test_no_rows_at_all_are_a_matrix_with_columns():
+    matrix = featurize([], "magpie")
+    assert matrix.values.shape == (0, 132)
+    assert featurize(iter([]), "magpie").values.shape == (0, 132)
+
+
+# rows that fail
+
+
+def test_a_bad_formula_is_an_error_and_takes_no_neighbour_along():
+    matrix = featurize(["NaCl", "salt", "MgO"], ["stoichiometry", "magpie"])
+    assert list(matrix.errors) == [1]
+    assert "salt" in matrix.errors[1]
+    assert np.isnan(matrix.values).all(axis=1).tolist() == [False, True, False]
+    np.testing.assert_array_equal(matrix.values[[0, 2]], featurize(["NaCl", "MgO"], ["stoichiometry", "magpie"]).values)
+
+
+def test_a_bad_crystal_is_an_error_in_what_is_made_of_crystals():
+    matrix = featurize([ROCK_SALT, HALF], ["stoichiometry", "geometry"], cache=False)
+    assert "occupied only in part" in matrix.errors[1]
+    known = ~np.isnan(matrix.values[1])
+    assert {matrix.sets[column] for column in np.flatnonzero(known)} == {"stoichiometry"}
+
+
+def test_any_error_of_a_featurizer_is_the_error_of_its_row():
+    iron = Structure(Lattice.cubic(2.8), ["Fe"], [[0, 0, 0]])
+    matrix = featurize([ROCK_SALT, iron, ROCK_SALT], Counting(), cache=False)
+    assert matrix.values[:, 0].tolist()[::2] == [8, 8]
+    assert matrix.errors == {1: "ZeroDivisionError: iron"}
+
+
+def test_strict_names_the_first_ten():
+    with pytest.raises(FeatureRowsError, match="12 of 13 rows have no features") as raised:
+        featurize(["NaCl", *[f"bad{i}" for i in range(12)]], "magpie", strict=True)
+    assert str(raised.value).count("row ") == 10
+    assert "and 2 more" in str(raised.value)
+    assert len(raised.value.errors) == 12
+
+
+def test_what_is_no_list_of_rows_is_refused():
+    with pytest.raises(UserError, match="put a single one into a list"):
+        featurize("NaCl", "magpie")
+    with pytest.raises(UserError, match="put a single one into a list"):
+        featurize(3, "magpie")
+    with pytest.raises(UserError, match="name one"):
+        featurize(pd.DataFrame({"formula": ["NaCl"]}), "magpie")
+
+
+# which featurizers
+
+
+def test_an_unknown_set_is_answered_with_the_nearest(table):
+    with pytest.raises(UserError, match=r'unknown feature set "site"\. Did you mean sites?'):
+        featurize(table, ["magpie", "site"])
+
+
+def test_a_set_named_twice_and_no_set_at_all_are_refused(table):
+    with pytest.raises(UserError, match="named twice"):
+        featurize(table, ["magpie", "magpie"])
+    with pytest.raises(UserError, match="no feature set"):
+        featurize(table, [])
+
+
+def test_crystal_features_of_formulas_are_refused_before_anything_is_read():
+    with pytest.raises(UserError, match="geometry is made of crystals"):
+        featurize(["NaCl"], ["magpie", "geometry"])
+
+
+@pytest.mark.parametrize("name", [name for name in FEATURE_SETS if name != "chgnet"])
+def test_every_set_has_names_units_and_sources(name):
+    featurizer = make_featurizer(name)
+    assert len(set(featurizer.feature_names)) == len(featurizer.feature_names) == len(featurizer.units)
+    assert featurizer.citations
+    assert all("doi" in citation or "(" in citation for citation in featurizer.citations)
+    assert featurizer.key == make_featurizer(name).key
+
+
+def test_options_change_the_key():
+    assert make_featurizer("rdf").key != make_featurizer("rdf", r_max=5.0).key
+
+
+# files
+
+
+def test_a_file_has_the_same_numbers_as_32_bits(table, tmp_path):
+    path = tmp_path / "features.parquet"
+    written = featurize(table, ["magpie", "sites"], output=path, chunk_rows=7)
+    matrix = featurize(table, ["magpie", "sites"])
+    frame = pd.read_parquet(path)
+    assert (written.n_rows, written.n_features, written.n_errors) == (len(table), len(matrix.names), 0)
+    assert frame["id"].tolist() == table.ids
+    assert frame["formula"].tolist() == table.formulas
+    assert set(frame["prototype"]) == {"cubic-perovskite", "elpasolite"}
+    np.testing.assert_array_equal(frame[list(matrix.names)].to_numpy(), matrix.values.astype(np.float32))
+    assert frame["errors"].isna().all()
+
+
+def test_a_file_says_what_made_it_and_which_rows_failed(tmp_path):
+    path = tmp_path / "features.parquet"
+    written = featurize(["NaCl", "salt"], ["stoichiometry", "magpie"], output=path)
+    described = read_description(path)["featurizers"]
+    assert [one["name"] for one in described] == ["stoichiometry", "magpie"]
+    assert described[1]["columns"][12] == {"name": "MagpieData minimum AtomicWeight", "unit": "u"}
+    assert described[1]["citations"]
+    errors = pq.read_table(path)["errors"].to_pylist()
+    assert errors[0] is None
+    assert "salt" in errors[1]
+    assert list(written.errors) == [1]
+
+
+def test_a_file_of_no_rows_has_the_columns(tmp_path):
+    path = tmp_path / "features.parquet"
+    featurize([], "stoichiometry", output=path)
+    assert pd.read_parquet(path).columns.tolist()[:3] == ["id", "formula", "0-norm"]
+
+
+def test_a_strict_failure_leaves_no_file(tmp_path):
+    with pytest.raises(FeatureRowsError):
+        featurize(["NaCl", "salt"], "magpie", output=tmp_path / "features.parquet", strict=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        featurize(["NaCl"], "magpie", output=tmp_path / "no" / "features.parquet")
+
+
+# the cache
+
+
+def test_what_was_made_once_is_not_made_again(tmp_path):
+    cache, counting = FeatureCache(tmp_path), Counting()
+    crystals = [ROCK_SALT * (n, 1, 1) for n in (1, 2, 3)]
+    first = featurize(crystals, counting, cache=cache)
+    assert (counting.asked, first.n_cached) == (3, 0)
+    again = featurize([*crystals, ROCK_SALT * (4, 1, 1)], counting, cache=FeatureCache(tmp_path))
+    assert (counting.asked, again.n_cached) == (4, 3)
+    np.testing.assert_array_equal(again.values[:3], first.values)
+    assert again.seconds_per_row > 0
+
+
+def test_the_cache_is_asked_by_version_and_options(tmp_path):
+    cache, counting, newer = FeatureCache(tmp_path), Counting(), Counting()
+    newer.version = 2
+    featurize([ROCK_SALT], counting, cache=cache)
+    featurize([ROCK_SALT], newer, cache=cache)
+    assert newer.asked == 1
+
+
+def test_progress_is_told_after_each_part(table):
+    told = []
+    featurize(table, "stoichiometry", chunk_rows=10, progress=lambda done, total: told.append((done, total)))
+    assert told == [(10, 24), (20, 24), (24, 24)]
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, matscout.featurizers as f; f.FEATURE_SETS; f.featurize; print([m for m in ('matminer', "
+        "'pymatgen', 'torch', 'jobflow', 'sklearn', 'pandas', 'dask', 'dscribe', 'pyarrow') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
