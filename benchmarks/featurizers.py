@@ -1,99 +1,83 @@
-"""Compare our Magpie features with matminer's: the values and the time.
+"""Features: the time beside matminer's in the same run, parity with it, whole spaces, and more than one worker.
 
-Real formulas of the Materials Project (critexam, Bartel et al. 2020), matminer timed on 200 of them in the same run;
-then perovskite candidates straight from their table. The data is looked for in MATSCOUT_DATA, else in ../shared/data
-beside the project.
+    python benchmarks/featurizers.py [STEP]
+
+Steps: compositions (5,000 real formulas of the Materials Project; critexam, Bartel et al. 2020), elpasolites (987,012
+candidates to Parquet), voronoi (200 real crystals of the phonon set of Matbench), workers (2,000 of them on dask). Each
+runs in a process of its own, so that its peak memory is its own. The data is looked for in MATSCOUT_DATA, else in
+../shared/data beside the project.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
+import json
 import os
+import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
+from pymatgen.core.structure import Structure
 
-from matscout.db.candidates import CandidateTable
-from matscout.featurizers import CompositionFeaturizer, featurize_candidates
-from matscout.workflows.enumeration import get_prototype, predict_volumes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-BESIDE_PROJECT = Path(__file__).resolve().parents[2] / "shared" / "data"
-DATA = Path(os.environ.get("MATSCOUT_DATA", BESIDE_PROJECT)) / "critexam" / "Ef_val.csv.gz"
-N_PARITY = 5_000
-N_MATMINER = 200
-N_CANDIDATES = 400_000
-REPEATS = 3
+DATA = Path(os.environ.get("MATSCOUT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+FORMULAS = DATA / "critexam" / "Ef_val.csv.gz"
+CRYSTALS = DATA / "matbench" / "phonons_structures.json.gz"
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Shortest of a few runs."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def phonon_crystals(n: int | None = None) -> list[Structure]:
+    """Read crystals of the phonon set: all, or n spread over it."""
+    with gzip.open(CRYSTALS, "rt") as file:
+        rows = json.load(file)["data"]
+    return [Structure.from_dict(row[0]) for row in (rows if n is None else rows[:: len(rows) // n][:n])]
 
 
-def read_formulas() -> list[str]:
-    """Formulas of the data set, in its order."""
-    with gzip.open(DATA, "rt", newline="") as file:
-        return [row["formula"] for row in csv.DictReader(file)]
+def compositions() -> bool:
+    """Compare presets of compositions with matminer's."""
+    from _lib.composition_features import print_compositions
+
+    print_compositions(FORMULAS)
+    return True
 
 
-def random_perovskites(n: int) -> CandidateTable:
-    """Cubic perovskites of elements drawn at random."""
-    elements = np.array([z for z in range(3, 84) if z not in (10, 18, 36, 54)], dtype=np.uint8)
-    decoration = np.random.default_rng(0).choice(elements, (n, 3))
-    decoration = decoration[(np.diff(np.sort(decoration, axis=1), axis=1) > 0).all(axis=1)]
-    prototype = get_prototype("cubic-perovskite")
-    index = np.zeros(len(decoration), dtype=np.int32)
-    return CandidateTable([prototype], index, decoration, predict_volumes(prototype, decoration))
+def elpasolites() -> bool:
+    """Write 987,012 elpasolites to Parquet."""
+    from _lib.distribution import print_elpasolites
+    from _lib.spaces import main_group
+
+    print_elpasolites(main_group())
+    return True
 
 
-def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Largest difference, relative to the larger of the two values, where they differ at all."""
-    difference = np.abs(ours - theirs)
-    size = np.maximum(np.abs(ours), np.abs(theirs))
-    return float(np.divide(difference, size, out=np.zeros_like(size), where=difference > 0).max())
+def voronoi() -> bool:
+    """Compare Voronoi features with matminer's on 200 crystals."""
+    from _lib.ward_2017 import print_voronoi
+
+    return print_voronoi(phonon_crystals(200), 20)
+
+
+def workers() -> bool:
+    """Compare two dask workers with one."""
+    from _lib.distribution import print_workers
+
+    print_workers(phonon_crystals())
+    return True
+
+
+STEPS = {step.__name__: step for step in (compositions, elpasolites, voronoi, workers)}
 
 
 def main() -> int:
-    """Print the figures; 0 also where the data is absent, as nothing is wrong then."""
-    if not DATA.is_file():
-        print(f"skipped: no {DATA}; name its folder by MATSCOUT_DATA")
+    """Run the named step, or all, each in a process of its own."""
+    if not FORMULAS.is_file():
+        print(f"skipped: no {FORMULAS}; name the folder of data by MATSCOUT_DATA")
         return 0
-    from matminer.featurizers.composition import ElementProperty
-    from pymatgen.core.composition import Composition
-
-    formulas = read_formulas()
-    featurizer = CompositionFeaturizer("magpie")
-    matminer = ElementProperty.from_preset("magpie")
-    parity = formulas[:N_PARITY]
-    theirs = np.array([matminer.featurize(Composition(formula)) for formula in parity])
-    same_names = list(featurizer.feature_names) == matminer.feature_labels()
-    print(f"parity on {len(parity)} formulas: names and order {'equal' if same_names else 'DIFFER'}, ", end="")
-    print(f"largest relative difference {relative_difference(featurizer.transform(parity), theirs):.1e}")
-
-    sample = formulas[:: len(formulas) // N_MATMINER][:N_MATMINER]
-    slow = seconds(lambda: [matminer.featurize(Composition(formula)) for formula in sample]) / len(sample)
-    fast = seconds(lambda: featurizer.transform(formulas)) / len(formulas)
-    table = random_perovskites(N_CANDIDATES)
-    fastest = seconds(lambda: featurizer.transform(table)) / len(table)
-    with_sites = seconds(lambda: featurize_candidates(table, ["magpie", "sites"])) / len(table)
-    print(f"{'one core':32s}{'µs a row':>10s}{'matminer / ours':>18s}")
-    print(f"{'matminer, formulas':32s}{slow * 1e6:10.1f}{1:18.0f}")
-    print(f"{'magpie, formulas':32s}{fast * 1e6:10.2f}{slow / fast:18.0f}")
-    print(f"{'magpie, candidate table':32s}{fastest * 1e6:10.2f}{slow / fastest:18.0f}")
-    print(f"{'magpie + sites, candidate table':32s}{with_sites * 1e6:10.2f}{slow / with_sites:18.0f}")
-    return 0
+    if len(sys.argv) > 1:
+        return 0 if STEPS[sys.argv[1]]() else 1
+    codes = []
+    for name in STEPS:
+        print(f"-- {name}", flush=True)
+        codes.append(subprocess.run([sys.executable, __file__, name], check=False).returncode)
+    return max(codes)
 
 
 if __name__ == "__main__":

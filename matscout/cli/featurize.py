@@ -189,7 +189,7 @@ def _cost(seconds: float) -> str:
 
 def list_feature_sets(name: str | None, *, as_json: bool) -> None:
     """List the feature sets, or the columns of one."""
-    from matscout.featurizers import FEATURE_SETS, make_featurizer
+    from matscout.featurizers.registry import ABOUT, FEATURE_SETS, make_featurizer
 
     if name is not None:
         _show_columns(name, as_json=as_json)
@@ -197,13 +197,19 @@ def list_feature_sets(name: str | None, *, as_json: bool) -> None:
     sets = [make_featurizer(one) for one in FEATURE_SETS]
     if as_json:
         documents = [
-            {"name": one.name, "takes": one.takes, "features": len(one), "citations": list(one.citations)}
+            {
+                "name": one.name,
+                "takes": one.takes,
+                "features": len(one),
+                "about": ABOUT[one.name],
+                "citations": list(one.citations),
+            }
             for one in sets
         ]
         print_json(documents)
         return
-    cells = [[one.name, one.takes, str(len(one)), one.citations[0]] for one in sets]
-    print_table(("name", "made of", "features", "source"), cells, right=(2,))
+    cells = [[one.name, one.takes, str(len(one)), ABOUT[one.name]] for one in sets]
+    print_table(("name", "made of", "features", "what it tells"), cells, right=(2,))
     echo(
         "matminer:CLASS or matminer:CLASS:PRESET is any featurizer of matminer; "
         "--list --features NAME shows the columns of one"

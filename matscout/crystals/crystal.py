@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: No two atoms of a crystal are nearer, in Å; those of H2 are 0.74 Å apart.
 _OVERLAP = 0.5
 _SMALLEST_VOLUME = 1e-3  # Å³
+_BINS = 1e6  # that neighbours are looked for in: a molecule in a huge box would else take all memory
 _SKEW = 0.1  # of the volume of a rectangular cell of the same lengths
 
 
@@ -134,6 +135,7 @@ def _overlap(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> 
         pbc=np.ones(3, dtype=np.int64),
         lattice=np.ascontiguousarray(lattice, dtype=float),
         tol=1e-8,
+        min_r=max(1.0, (abs(np.linalg.det(lattice)) / _BINS) ** (1 / 3)),
     )
     pairs = np.flatnonzero((centres != neighbours) | images.any(axis=1))
     if not len(pairs):

@@ -76,6 +76,14 @@ class Amounts:
                 yield chosen, self.elements[chosen, :k], self.values[chosen, :k]
 
 
+def row_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum over the elements of each row, shape (m, k) to (m,), in their order: the same bits in a block of any size."""
+    total = values[:, 0].copy()
+    for j in range(1, values.shape[1]):
+        total += values[:, j]
+    return total
+
+
 def _packed(n: int, rows: NDArray[np.intp], numbers: NDArray[np.uint8], values: NDArray[np.float64]) -> Amounts:
     """Bring terms, in ascending order of rows, into the form of `Amounts`; rows without any are a hydrogen atom."""
     counts = np.bincount(rows, minlength=n)
@@ -170,7 +178,9 @@ def _short(text: str) -> str:
 
 def amounts_of_table(table: CandidateTable) -> Amounts:
     """Amounts of the candidates of a table in one formula unit, without a formula between."""
-    elements = np.array(table.decoration[:, : max(table.decoration.shape[1], 1)])
+    n, n_roles = table.decoration.shape
+    elements = np.zeros((n, max(n_roles, 1)), dtype=np.uint8)
+    elements[:, :n_roles] = table.decoration
     values = np.zeros(elements.shape)
     for prototype, rows in table.by_prototype():
         n_roles = len(prototype.roles)

@@ -182,7 +182,7 @@ def _n_threads(client: Any) -> int:
 
 def _block(task: _Task, answer: Answer, job: Job) -> Block:
     """Put together what was known and what came back, and keep the latter."""
-    values = np.empty((len(task.part), sum(map(len, job.featurizers))), dtype=job.dtype)
+    values = np.empty((len(task.part), sum(map(len, job.featurizers))), dtype=job.dtype, order="F")
     errors = RowErrors(answer.table_errors)
     seconds, n_cached, column = 0.0, 0, 0
     for place, featurizer in enumerate(job.featurizers):

@@ -122,7 +122,7 @@ def _fill_tables(part: Part, featurizers: Sequence[Featurizer], answer: Answer, 
         if isinstance(featurizer, RowFeaturizer):
             continue
         start = time.perf_counter()
-        out = np.empty((len(part), len(featurizer)), dtype=dtype)
+        out = np.empty((len(part), len(featurizer)), dtype=dtype, order="F")
         if isinstance(featurizer, TableFeaturizer):
             if amounts is None:
                 amounts, errors = part.amounts()

@@ -117,8 +117,9 @@ def lost_connections(client: Client) -> Iterator[None]:
     name = _name(client)
     try:
         yield
-    except (ClosedClientError, CommClosedError, FutureCancelledError):
-        raise UserError(f"{name} is gone; {_GO_ON}") from None
+    except (ClosedClientError, CommClosedError, FutureCancelledError) as error:
+        what = "is gone" if client.status != "running" else f"gave up the work ({error})"
+        raise UserError(f"{name} {what}; {_GO_ON}") from None
     except KilledWorker as error:
         raise UserError(
             f"{error.allowed_failures + 1} worker processes of {name} died of the same part of the work, most often "
@@ -298,19 +299,42 @@ def _address_in(file: Path) -> str:
 
 @contextmanager
 def _scheduler(address: str, source: str = "") -> Iterator[Client]:
-    protocol = address.partition("://")[0]
+    if address.startswith("tls://"):
+        _need_certificates(address)
     how = "dask scheduler starts one, dask worker ADDRESS its workers"
-    try:
-        opened = _client(address, f"no dask scheduler answers at {address}{source} within {CONNECT_SECONDS:g} s; {how}")
-    except (TypeError, RuntimeError):
-        if protocol != "tls":
-            raise
-        raise UserError(
-            f"{address}: no certificates to connect with: dask's configuration names them as "
-            "distributed.comm.tls.ca-file, .client.cert and .client.key"
-        ) from None
-    with opened as client:
+    missing = f"no dask scheduler answers at {address}{source} within {CONNECT_SECONDS:g} s; {how}"
+    with _client(address, missing) as client:
+        _need_same_release(client, address)
         yield client
+
+
+def _need_certificates(address: str) -> None:
+    from distributed import Security
+
+    try:
+        context = Security().get_connection_args("client").get("ssl_context")
+    except OSError as error:
+        raise UserError(
+            f"{address}: the certificates that dask's configuration names cannot be used: {error}"
+        ) from None
+    if context is None:
+        raise UserError(
+            f"{address}: no certificates to connect with: dask's configuration names them, as "
+            "distributed.comm.tls.ca-file, .client.cert and .client.key"
+        )
+
+
+def _need_same_release(client: Client, address: str) -> None:
+    """Refuse those who would make other numbers, or none."""
+    from matscout import __version__
+
+    versions: Any = client.get_versions(packages=["matscout"])
+    others = {"the scheduler": versions["scheduler"], **{f"worker {at}": of for at, of in versions["workers"].items()}}
+    for who, info in others.items():
+        found = ((info or {}).get("packages") or {}).get("matscout")
+        if found != __version__:
+            has = f"matscout {found}" if found else "no matscout"
+            raise UserError(f"{address}: {who} has {has}, and here is {__version__}: install the same release there")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ WORKER_OPTIONS = ("--no-dashboard", "--dashboard-address", f"{DASHBOARD_HOST}:0"
 DEATH_SECONDS = 60
 """How long a worker looks for its scheduler before it ends."""
 
+_CLOSE_SECONDS = 20
 _LOG_LINES = 10
 
 
@@ -58,6 +60,12 @@ class OwnCluster(ABC):
     @abstractmethod
     def end_workers(self) -> None:
         """End the workers: whatever they are at, nobody will ask for it."""
+
+    def end(self) -> None:
+        """End the workers and the scheduler, whatever state they are in."""
+        self.end_workers()
+        with suppress(TimeoutError):  # the rest ends with this process
+            self.close(timeout=_CLOSE_SECONDS)  # type: ignore[attr-defined]  # dask's
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, symbols
+from matscout.featurizers.amounts import row_sums
 from matscout.featurizers.elements import MAGPIE_CITATION, period_group_table
 from matscout.featurizers.statistics import STATISTICS, fill_statistics
 
@@ -124,20 +125,20 @@ class Norms(Encoding):
     def fill(self, amounts: Amounts, out: Out) -> None:
         """Write the norms: 1 for an element, smaller the more evenly atoms spread over elements."""
         for rows, elements, values in amounts.blocks(BLOCK_ROWS):
-            fractions = values / values.sum(axis=1, keepdims=True)
+            fractions = values / row_sums(values)[:, None]
             square = fractions * fractions  # products: NumPy's powers take ten times as long
             cube = square * fractions
             fifth = cube * square
             powers = {2: square, 3: cube, 5: fifth, 7: fifth * square, 10: fifth * fifth}
             out[rows, 0] = elements.shape[1]
             for column, p in enumerate(self._powers[1:], start=1):
-                out[rows, column] = powers[p].sum(axis=1) ** (1 / p)
+                out[rows, column] = row_sums(powers[p]) ** (1 / p)
 
 
 def _fill_fractions(amounts: Amounts, column_of: NDArray[np.intp], out: Out) -> None:
     """Add up the atomic fractions of the elements that share a column; `column_of` is by atomic number."""
     for rows, elements, values in amounts.blocks(BLOCK_ROWS):
-        fractions = values / values.sum(axis=1, keepdims=True)
+        fractions = values / row_sums(values)[:, None]
         columns = column_of[elements]
         block = np.zeros((len(elements), out.shape[1]))
         each = np.arange(len(elements))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, electronegativities
+from matscout.featurizers.amounts import row_sums
 from matscout.featurizers.elements import MAGPIE_CITATION, PYMATGEN_CITATION
 from matscout.featurizers.encodings import BLOCK_ROWS, Encoding
 
@@ -64,16 +65,16 @@ class IonicCharacter(Encoding):
                 out[rows] = (1.0, 0.0, 0.0)
                 continue
             out[rows, 0] = can_be_neutral(elements, values)
-            fractions = values / values.sum(axis=1, keepdims=True)
-            out[rows, 1:] = self._pairs(elements, fractions)
+            out[rows, 1:] = self._pairs(elements, values / row_sums(values)[:, None])
 
     def _pairs(self, elements: NDArray[np.uint8], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Largest and mean ionic character, shape (m, 2)."""
         largest, mean = np.zeros((2, len(elements)))
         for j in range(1, elements.shape[1]):
-            with_earlier = self._character[elements[:, :j], elements[:, j : j + 1]]
-            np.maximum(largest, with_earlier.max(axis=1), out=largest)
-            mean += fractions[:, j] * np.einsum("ni,ni->n", fractions[:, :j], with_earlier)
+            for i in range(j):
+                character = self._character[elements[:, i], elements[:, j]]
+                np.maximum(largest, character, out=largest)
+                mean += fractions[:, i] * fractions[:, j] * character
         return np.column_stack([largest, mean])
 
 

@@ -166,5 +166,4 @@ def local_cluster(n_workers: int) -> Iterator[LocalCluster]:
         try:
             yield cluster
         finally:
-            cluster.end_workers()
-            cluster.close()
+            cluster.end()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matscout.featurizers.amounts import row_sums
 from matscout.featurizers.elements import MAGPIE_CITATION, magpie_table
 from matscout.featurizers.encodings import BLOCK_ROWS, Encoding
 
@@ -44,7 +45,9 @@ class ValenceOrbitals(Encoding):
     def fill(self, amounts: Amounts, out: Out) -> None:
         """Write mean numbers, then shares."""
         for rows, elements, values in amounts.blocks(BLOCK_ROWS):
-            total = values.sum(axis=1, keepdims=True)
-            mean = np.einsum("nk,nkp->np", values, self._values[elements]) / total
+            mean = np.zeros((len(elements), self._values.shape[1]))
+            for j in range(elements.shape[1]):
+                mean += self._values[elements[:, j]] * values[:, j, None]
+            mean /= row_sums(values)[:, None]
             out[rows, :4] = mean[:, :4]
             out[rows, 4:] = mean[:, :4] / mean[:, 4:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matscout.errors import UserError, nearest
@@ -10,12 +11,35 @@ from matscout.featurizers.composition import PRESETS as COMPOSITION_PRESETS
 from matscout.featurizers.structures import PRESETS as STRUCTURE_PRESETS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matscout.featurizers.parts import Source
 
 FEATURE_SETS: tuple[str, ...] = (*COMPOSITION_PRESETS, *STRUCTURE_PRESETS)
 """Names of feature sets: those of compositions, then those of crystals. ``matminer:CLASS`` names one of matminer's."""
+
+ABOUT: dict[str, str] = {
+    "magpie": "statistics of 22 properties of the elements, as matminer's preset",
+    "period_group": "statistics of period and group, share of each period and group",
+    "fractions": "atomic fraction of each element",
+    "stoichiometry": "norms of the atomic fractions",
+    "valence_orbital": "mean number of s, p, d and f valence electrons, and their shares",
+    "ionic": "whether a neutral compound is possible, ionic character of pairs of elements",
+    "geometry": "density, volume and packing as they stand, space group",
+    "sites": "which element sits where: properties, multiplicity and site symmetry of each role",
+    "protostructure": "space group, occupied positions, stoichiometry, predicted volume: no element's name",
+    "voronoi": "Ward's set of 2017: coordination, bonds, order and neighbours' properties, of any volume",
+    "rdf": "how many atoms at which distance, and how electronegativities differ there",
+    "orbital_field": "which valence orbitals face which, averaged over sites",
+    "sine_coulomb": "spectrum of the sine Coulomb matrix",
+    "soap": "smooth overlap of atomic positions, of any number of elements",
+    "acsf": "atom-centred symmetry functions of distances and angles",
+    "chgnet": "what CHGNet learned of crystal and atoms; it knows relaxed energies of known crystals",
+}
+"""What each set tells, in a line."""
+
+TABLE_ENDING = ".csv"
+"""What a name ends in that is a file of element properties."""
 
 MATMINER = "matminer:"
 """What a name of one of matminer's featurizers begins with."""
@@ -27,7 +51,8 @@ def make_featurizer(name: str, **options: Any) -> Featurizer:
     Parameters
     ----------
     name
-        One of `FEATURE_SETS`, or ``matminer:CLASS`` or ``matminer:CLASS:PRESET`` for any featurizer of matminer.
+        One of `FEATURE_SETS`; the path of a CSV table of element properties, ``element,property,...``; or
+        ``matminer:CLASS`` or ``matminer:CLASS:PRESET`` for any featurizer of matminer.
     options
         Its options.
 
@@ -41,10 +66,8 @@ def make_featurizer(name: str, **options: Any) -> Featurizer:
     >>> make_featurizer("stoichiometry").takes, make_featurizer("geometry").takes
     ('compositions', 'crystals')
     """
-    if name in COMPOSITION_PRESETS:
-        from matscout.featurizers.composition import CompositionFeaturizer
-
-        return CompositionFeaturizer(name, **options)
+    if name in COMPOSITION_PRESETS or name.endswith(TABLE_ENDING):
+        return _of_compositions(name, options)
     if name in STRUCTURE_PRESETS:
         from matscout.featurizers.structures import StructureFeaturizer
 
@@ -56,11 +79,19 @@ def make_featurizer(name: str, **options: Any) -> Featurizer:
     raise UserError(unknown_set(name))
 
 
+def _of_compositions(name: str, options: Mapping[str, Any]) -> Featurizer:
+    from matscout.featurizers.composition import CompositionFeaturizer
+
+    if wrong := sorted(options.keys() - {"missing", "tables"}):
+        raise UserError(f'{name} has no option "{wrong[0]}". It has: missing, tables.')
+    return CompositionFeaturizer(Path(name) if name.endswith(TABLE_ENDING) else name, **options)
+
+
 def unknown_set(name: str) -> str:
     """Say that there is no such feature set, and which are there."""
     near = nearest(name, FEATURE_SETS)
     hint = f"Did you mean {near}? " if near else ""
-    return f'unknown feature set "{name}". {hint}Known: {", ".join(FEATURE_SETS)}, {MATMINER}CLASS.'
+    return f'unknown feature set "{name}". {hint}Known: {", ".join(FEATURE_SETS)}, {MATMINER}CLASS, a CSV file.'
 
 
 def resolve(featurizers: str | Featurizer | Sequence[str | Featurizer], source: Source) -> tuple[Featurizer, ...]:

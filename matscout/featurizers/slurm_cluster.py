@@ -186,5 +186,4 @@ def slurm_cluster(settings: Settings) -> Iterator[SlurmCluster]:
         try:
             yield cluster
         finally:
-            cluster.end_workers()
-            cluster.close()
+            cluster.end()

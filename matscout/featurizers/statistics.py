@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.featurizers.amounts import row_sums
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -90,8 +92,8 @@ def _fill_block(elements: Elements, amounts: Floats, values: Floats, work: Float
 def _weights(amounts: Floats) -> tuple[list[Any], Any]:
     """Weight of each element and their sum: numbers where all rows have the same amounts, else columns (m, 1)."""
     if (amounts == amounts[0]).all():
-        return amounts[0].tolist(), float(amounts[0].sum())
-    return list(amounts.T[:, :, None]), amounts.sum(axis=1, keepdims=True)
+        return amounts[0].tolist(), float(row_sums(amounts[:1])[0])
+    return list(amounts.T[:, :, None]), row_sums(amounts)[:, None]
 
 
 def _multiply(value: Floats, weight: Any, spare: Floats) -> Floats:

@@ -52,6 +52,14 @@ def test_a_cell_of_nearly_parallel_vectors_is_taken_and_searched():
         Crystal.from_structure(Structure(skew, ["Fe", "Fe"], [[0, 0, 0], [3.025, 7, -2]]))
 
 
+def test_a_molecule_in_a_huge_box_needs_no_more_memory_than_in_a_small_one():
+    for length in (10, 3_000):
+        box = Structure(Lattice.cubic(length), ["N", "N"], [[0, 0, 0], [1.1, 0, 0]], coords_are_cartesian=True)
+        assert len(Crystal.from_structure(box)) == 2
+        with pytest.raises(UserError, match="overlap"):
+            Crystal.from_structure(Structure(box.lattice, ["N", "N"], [[0, 0, 0], [1 - 0.3 / length, 0, 0]]))
+
+
 @pytest.mark.parametrize(
     ("structure", "message"),
     [

@@ -14,7 +14,7 @@ from pymatgen.core.structure import Structure
 SYMMETRIC = {
     "rock salt": ("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
     "perovskite": ("Pm-3m", Lattice.cubic(3.905), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]),
-    "diamond": ("Fd-3m", Lattice.cubic(3.567), ["C"], [[0.125, 0.125, 0.125]]),
+    "diamond": ("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]]),
     "copper": ("Fm-3m", Lattice.cubic(3.61), ["Cu"], [[0, 0, 0]]),
     "magnesium": ("P6_3/mmc", Lattice.hexagonal(3.21, 5.21), ["Mg"], [[1 / 3, 2 / 3, 0.25]]),
     "rutile": ("P4_2/mnm", Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]),

@@ -96,12 +96,13 @@ def test_blocks_hold_each_row_once_with_nothing_filled_up(rows, size):
 def table_of(*decorations):
     """Perovskites and elpasolites of given elements, one in several roles or not."""
     prototypes = [get_prototype("cubic-perovskite"), get_prototype("elpasolite")]
-    numbers = [[atomic_numbers()[symbol] for symbol in row] + [0] * (4 - len(row)) for row in decorations]
-    return CandidateTable(prototypes, [len(row) - 3 for row in decorations], numbers, [12.0] * len(numbers))
+    rows = [decoration.split() for decoration in decorations]
+    numbers = [[atomic_numbers()[symbol] for symbol in row] + [0] * (4 - len(row)) for row in rows]
+    return CandidateTable(prototypes, [len(row) - 3 for row in rows], numbers, [12.0] * len(rows))
 
 
 def test_a_table_has_the_amounts_of_its_formulas():
-    table = table_of("Sr Ti O".split(), "Cs Ag Bi Br".split(), "O Ti O".split(), "O O O".split(), "O O O Ba".split())
+    table = table_of("Sr Ti O", "Cs Ag Bi Br", "O Ti O", "O O O", "O O O Ba")
     amounts = amounts_of_table(table)
     assert [as_dict(amounts, i) for i in range(len(table))] == [
         Composition(formula).get_el_amt_dict() for formula in ("SrTiO3", "Cs2AgBiBr6", "TiO4", "O", "Ba3O2")
@@ -110,4 +111,4 @@ def test_a_table_has_the_amounts_of_its_formulas():
 
 
 def test_an_empty_table_has_no_amounts():
-    assert len(amounts_of_table(table_of("Sr Ti O".split()).take([]))) == 0
+    assert len(amounts_of_table(table_of("Sr Ti O").take([]))) == 0

@@ -182,11 +182,16 @@ def test_two_crystals_of_one_composition_are_not_told_apart(name):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_rows_do_not_depend_on_the_rows_beside_them(name, monkeypatch):
+    random = np.random.default_rng(5)
+    alloys = ["".join(f"{symbol}{random.random():.6f}" for symbol in symbols()[20 : 20 + k]) for k in (2, 9, 9, 12, 30)]
+    formulas = [*FORMULAS, *alloys, *alloys[1:2] * 3]
     featurizer = CompositionFeaturizer(name)
-    whole = featurizer.transform(FORMULAS)
-    monkeypatch.setattr(composition, "CHUNK_ROWS", 4)
-    np.testing.assert_array_equal(featurizer.transform(FORMULAS), whole)
-    np.testing.assert_array_equal(featurizer.transform(FORMULAS * 400)[-len(FORMULAS) :], whole)
+    whole = featurizer.transform(formulas)
+    for size in (1, 4):
+        monkeypatch.setattr(composition, "CHUNK_ROWS", size)
+        np.testing.assert_array_equal(featurizer.transform(formulas), whole)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(featurizer.transform(formulas * 100)[-len(formulas) :], whole)
 
 
 @pytest.mark.parametrize("name", PRESETS)

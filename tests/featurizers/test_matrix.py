@@ -25,6 +25,7 @@ from matscout.featurizers import (
     read_description,
 )
 from matscout.featurizers.base import CrystalFeaturizer
+from matscout.featurizers.registry import ABOUT
 from matscout.workflows.enumeration import enumerate_candidates
 
 HALF = Structure(Lattice.cubic(4), [{"Fe": 0.5, "Ni": 0.5}], [[0, 0, 0]])
@@ -199,6 +200,7 @@ def test_every_set_has_names_units_and_sources(name):
     assert featurizer.citations
     assert all("doi" in citation or "(" in citation for citation in featurizer.citations)
     assert featurizer.key == make_featurizer(name).key
+    assert ABOUT[name]
 
 
 def test_options_change_the_key():

@@ -1,10 +1,10 @@
-"""CUR chooses what numpy's singular vectors say, explains what a projection explains, and knows when all is explained."""
+"""CUR chooses what numpy's singular vectors say, and explains what a projection on what it chose explains."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matscout.errors import UserError
@@ -63,7 +63,8 @@ def test_rows_are_those_of_the_largest_leverage(seed, shape, components, gaps):
     assert found.explained == pytest.approx(explained, abs=1e-8)
 
 
-@given(seeds, st.sampled_from([(200, 30), (30, 200)]), st.integers(1, 6))
+@settings(max_examples=30)
+@given(seeds, st.sampled_from([(80, 20), (20, 80)]), st.integers(1, 6))
 def test_a_matrix_of_rank_k_is_made_again_from_k_columns_or_rows(seed, shape, rank):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1])) + 5

@@ -19,28 +19,6 @@ if TYPE_CHECKING:
 _PAIRS = ([0, 0, 1], [1, 2, 2])
 
 
-def primitive_cell(crystal: Crystal, tolerance: float) -> Crystal:
-    """Return a primitive cell. Sites that a translation joins are averaged; nothing else moves.
-
-    Parameters
-    ----------
-    tolerance
-        How far a translation may miss, Å.
-
-    Raises
-    ------
-    UserError
-        spglib finds none.
-    """
-    # Symmetrised cells would do no good: what is symmetric within the tolerance then depends on the cell given.
-    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-    found = spglib_call("standardize_cell", cell, to_primitive=True, no_idealize=True, symprec=tolerance)
-    if found is None:
-        raise UserError("no primitive cell found; do atoms overlap?")
-    lattice, frac_coords, numbers = found
-    return Crystal(lattice, frac_coords, np.asarray(numbers, dtype=np.int64))
-
-
 def reduced_cell(crystal: Crystal) -> Crystal:
     """Return the same sites in Niggli-reduced lattice vectors, unturned.
 

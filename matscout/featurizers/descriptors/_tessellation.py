@@ -33,13 +33,12 @@ MOST_ATOMS = 30_000
 """Atoms in and around the unit cell that are tessellated at most. Much empty space takes 27 times those of the cell."""
 
 SMALLEST_FACET = 1e-8
-"""Area, relative to the largest facet of both cells, below which a facet counts as none. In crystals of high symmetry
-many cells touch in a corner or an edge only, and rounding makes a facet of it."""
+"""Area, relative to the largest facet of the smaller cell, below which a facet counts as none. In crystals of high
+symmetry many cells touch in a corner or an edge only, and rounding makes a facet of it."""
 
-# Lengths are in units of the edge of a cube of one atom's mean volume.
-_RADII = (1.8, 2.7, 4.5)
-_SHELLS = 2
-_ROUNDING = 1e-10  # of volumes
+_RADII = (1.8, 2.7, 4.5)  # around a site, in units of the cube root of the volume per atom
+_SHELLS = 2  # of unit cells around it, within these radii
+_ROUNDING = 1e-10  # relative error of the volumes when nothing is missing
 _CLOSED = 1e-6  # largest relative error of the volumes
 
 
@@ -172,7 +171,7 @@ def _clouds(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> I
     n = len(frac_coords)
     for radius in _RADII:
         cloud = _cloud(lattice, frac_coords, radius, _SHELLS)
-        if len(cloud.coords) > n * 27:
+        if len(cloud.coords) > n * 27:  # as many as in all cells around
             break
         yield cloud
     heights = np.diagonal(np.linalg.qr(lattice.T)[1])
@@ -232,7 +231,7 @@ def _tessellation(reduced: Crystal, cloud: Cloud, cells: Cells, unit: float) -> 
     solid_angles = (cells.solid_angles[order] + cells.solid_angles[order][opposite]) / 2
     largest = np.zeros(n)
     np.maximum.at(largest, sites, areas)
-    kept = areas > SMALLEST_FACET * np.maximum(largest[sites], largest[neighbours])
+    kept = areas > SMALLEST_FACET * np.minimum(largest[sites], largest[neighbours])
     place = np.cumsum(kept) - 1
     sites, neighbours, images = sites[kept], neighbours[kept], images[kept]
     coords = reduced.cart_coords

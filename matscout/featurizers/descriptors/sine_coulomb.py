@@ -10,7 +10,8 @@ from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
 from matscout.featurizers.base import Descriptor
 from matscout.featurizers.descriptors._options import checked_whole
-from matscout.featurizers.descriptors._reduced import primitive_cell, reduced_bases, reduced_cell
+from matscout.featurizers.descriptors._primitive import primitive_cell
+from matscout.featurizers.descriptors._reduced import reduced_bases, reduced_cell
 from matscout.featurizers.descriptors.geometry import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ class SineCoulomb(Descriptor):
     """
 
     version = 1
-    software = ("spglib",)
     citations = (FABER_CITATION,)
 
     def __init__(self, *, max_sites: int = 64) -> None:

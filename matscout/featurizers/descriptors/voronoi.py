@@ -54,7 +54,7 @@ class Voronoi(Descriptor):
 
     Notes
     -----
-    Values are those of matminer 0.10, to rounding, where pymatgen's ``VoronoiNN`` sees far enough for it: that takes
+    Values are those of matminer 0.10 (`benchmarks/featurizers.py` prints how nearly) if ``VoronoiNN`` sees far: it takes
     atoms within 13 Å, and where cells reach farther, as into a vacuum, matminer raises or its cells are too large.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from matscout.errors import UserError
 from matscout.featurizers.selection.correlation import correlations
-from matscout.featurizers.selection.scale import Scale, as_matrix, chunks, refuse_infinite
+from matscout.featurizers.selection.scale import Scale, as_matrix, chunks, one_thread, refuse_infinite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -197,6 +197,18 @@ def drop_correlated(
         raise UserError("the earlier selection is of other columns: give the same values and names")
     scale = Scale(matrix, names)
     left = np.arange(len(names)) if among is None else among.kept
+    with one_thread():
+        kept, reasons = _go_through(scale, left, threshold, min_overlap)
+    dropped = dict(among.dropped) if among is not None else {}
+    for column, (other, coefficient) in sorted(reasons.items()):
+        dropped[names[column]] = Dropped(because_of=names[other], coefficient=coefficient)
+    return Selection(names, np.array(kept, dtype=np.intp), dropped)
+
+
+def _go_through(
+    scale: Scale, left: NDArray[np.intp], threshold: float, min_overlap: float
+) -> tuple[list[int], dict[int, tuple[int, float]]]:
+    """Return the columns that stay, and of the others the one that each goes with and the coefficient."""
     kept: list[int] = []
     reasons: dict[int, tuple[int, float]] = {}
     for start in range(0, len(left), _BLOCK):
@@ -207,10 +219,7 @@ def drop_correlated(
             _note(reasons, found, earlier, block, threshold)
         block = np.array([column for column in block.tolist() if column not in reasons], dtype=np.intp)
         kept += _greedy(reasons, correlations(scale, block, block, min_overlap=min_overlap), block, threshold)
-    dropped = dict(among.dropped) if among is not None else {}
-    for column, (other, coefficient) in sorted(reasons.items()):
-        dropped[names[column]] = Dropped(because_of=names[other], coefficient=coefficient)
-    return Selection(names, np.array(kept, dtype=np.intp), dropped)
+    return kept, reasons
 
 
 def _note(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,18 +13,9 @@ if TYPE_CHECKING:
 
     from matscout.featurizers.selection.scale import Scale
 
-_CHUNK_NUMBERS = 1_000_000  # worked on at a time: the sums over rows take far less than the products of columns
 _DIGITS = 10  # to which a coefficient does not depend on the order of summation
 _FEWEST = 3  # rows: two points always lie on a line
 _NOTHING = 1e-10  # of a sum of squares: rounding, where the variance is nothing
-
-
-class _Part(NamedTuple):
-    """Some rows of some columns, standardised, 0 where unknown."""
-
-    values: NDArray[np.float64]
-    known: NDArray[np.float64]  # 1 or 0
-    gaps: NDArray[np.intp]  # columns with an unknown number
 
 
 def correlations(
@@ -47,55 +38,91 @@ def correlations(
     one of them does not vary there.
     """
     same = first is second
-    shape = (len(first), len(second))
-    count, products = np.zeros(shape), np.zeros(shape)
-    sums = [np.zeros(shape), np.zeros(shape[::-1])]  # of the one in the rows of the other, and the other way round
-    squares = [np.zeros(shape), np.zeros(shape[::-1])]
-    for rows in chunks(scale.matrix, _CHUNK_NUMBERS):
-        a = _part(scale, rows, first)
-        b = a if same else _part(scale, rows, second)
+    a = _Side(scale, first)
+    b = a if same else _Side(scale, second)
+    products = np.zeros((len(first), len(second)))
+    both_known = np.zeros((len(a.gaps), len(b.gaps)))
+    of_a = _Sums(a, b)
+    of_b = of_a if same else _Sums(b, a)
+    for rows in chunks(scale.matrix):
+        a.read(rows)
+        if not same:
+            b.read(rows)
+            of_b.add()
+        of_a.add()
         products += a.values.T @ b.values
-        count += _over_known(a.known, b)
-        for k, (one, other) in enumerate(((a, b),) if same else ((a, b), (b, a))):
-            sums[k] += _over_known(one.values, other)
-            squares[k] += _over_known(one.values**2, other)
-    if same:
-        sums[1], squares[1] = sums[0], squares[0]
-    return _coefficients(count, products, sums, squares, np.maximum(_FEWEST, min_overlap * scale.count[second]))
+        both_known += a.known.T @ b.known
+    count = np.minimum(a.count[:, None], b.count)
+    count[np.ix_(a.gaps, b.gaps)] = both_known
+    defined = count >= np.maximum(_FEWEST, min_overlap * b.count)
+    return _coefficients(count, products, of_a, of_b, defined)
 
 
-def _part(scale: Scale, rows: slice, columns: NDArray[np.intp]) -> _Part:
-    raw = scale.matrix[rows]
-    raw = raw if len(columns) == raw.shape[1] else raw[:, columns]
-    values = (raw - scale.mean[columns]) * scale.weight[columns]
-    if not scale.has_gaps:
-        return _Part(values, np.broadcast_to(1.0, values.shape), np.empty(0, dtype=np.intp))
-    unknown = np.isnan(raw)
-    values[unknown] = 0.0
-    return _Part(values, 1.0 - unknown, np.flatnonzero(unknown.any(axis=0)))
+class _Side:
+    """Some columns of the matrix, some rows at a time.
+
+    Attributes
+    ----------
+    count
+        Rows in which each column is known.
+    gaps
+        Which of the columns are not known in all rows.
+    values
+        Standardised numbers of the rows that were read, 0 where unknown.
+    known
+        1 where known, 0 elsewhere, of the columns with gaps.
+    """
+
+    def __init__(self, scale: Scale, columns: NDArray[np.intp]) -> None:
+        self._scale, self._columns = scale, columns
+        self._every = len(columns) == len(scale.mean)
+        self._mean, self._weight = scale.mean[columns], scale.weight[columns]
+        self.count = scale.count[columns]
+        self.gaps = np.flatnonzero(self.count < len(scale.matrix))
+
+    def read(self, rows: slice) -> None:
+        raw = self._scale.matrix[rows] if self._every else self._scale.matrix[rows][:, self._columns]
+        self.values = (raw - self._mean) * self._weight
+        unknown = np.isnan(raw[:, self.gaps])
+        self.known = 1.0 - unknown
+        if unknown.any():
+            part = self.values[:, self.gaps]
+            part[unknown] = 0.0
+            self.values[:, self.gaps] = part
 
 
-def _over_known(numbers: NDArray[np.float64], other: _Part) -> NDArray[np.float64]:
-    """Sum of each column of numbers over the rows in which each column of another part is known."""
-    found = np.repeat(numbers.sum(axis=0)[:, None], other.known.shape[1], axis=1)
-    if len(other.gaps):
-        found[:, other.gaps] = numbers.T @ other.known[:, other.gaps]
-    return found
+class _Sums:
+    """Sums and sums of squares of one side's columns, over the rows in which those of the other side are known."""
+
+    def __init__(self, one: _Side, other: _Side) -> None:
+        self._one, self._other = one, other
+        self._totals = np.zeros((2, len(one.count)))  # over all rows
+        self._at_gaps = np.zeros((2, len(one.count), len(other.gaps)))
+
+    def add(self) -> None:
+        values, known = self._one.values, self._other.known
+        for k, numbers in enumerate((values, values**2)):
+            self._totals[k] += numbers.sum(axis=0)
+            self._at_gaps[k] += numbers.T @ known
+
+    def all(self) -> NDArray[np.float64]:
+        """Return both, shape (2, columns of the one, columns of the other)."""
+        found = np.repeat(self._totals[:, :, None], len(self._other.count), axis=2)
+        found[:, :, self._other.gaps] = self._at_gaps
+        return found
 
 
 def _coefficients(
     count: NDArray[np.float64],
     products: NDArray[np.float64],
-    sums: list[NDArray[np.float64]],
-    squares: list[NDArray[np.float64]],
-    fewest: NDArray[np.float64],
+    of_a: _Sums,
+    of_b: _Sums,
+    defined: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     n = np.maximum(count, 1)
-    covariance = products - sums[0] * sums[1].T / n
-    variances = [squares[0] - sums[0] ** 2 / n, (squares[1] - sums[1] ** 2 / n.T).T]
-    defined = count >= fewest
-    for variance, square in zip(variances, (squares[0], squares[1].T), strict=True):
-        defined &= variance > _NOTHING * square
-    norm = np.sqrt(np.where(defined, variances[0] * variances[1], 1.0))
-    found = np.where(defined, covariance / norm, 0.0)
+    (sum_a, squares_a), (sum_b, squares_b) = of_a.all(), of_b.all().transpose(0, 2, 1)
+    variance_a, variance_b = squares_a - sum_a**2 / n, squares_b - sum_b**2 / n
+    defined = defined & (variance_a > _NOTHING * squares_a) & (variance_b > _NOTHING * squares_b)
+    norm = np.sqrt(np.where(defined, variance_a * variance_b, 1.0))
+    found = np.where(defined, (products - sum_a * sum_b / n) / norm, 0.0)
     return np.asarray(np.clip(found, -1, 1).round(_DIGITS))

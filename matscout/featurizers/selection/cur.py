@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from matscout.errors import UserError
-from matscout.featurizers.selection.scale import Scale, as_matrix
+from matscout.featurizers.selection.scale import Scale, as_matrix, one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +73,12 @@ def cur_columns(X: ArrayLike, n: int, *, components: int = 1) -> CurChoice:
     (array([0, 2]), array([0.733, 1.   ]))
     """
     scale = Scale(as_matrix(X))
-    if scale.matrix.shape[1] <= len(scale.matrix):
-        return _among_short(scale.gram, n, components)
-    return _among_long(
-        scale.outer, n, components, scale.transposed_times, lambda column: scale.standardised(slice(None), column)
-    )
+    with one_thread():
+        if scale.matrix.shape[1] <= len(scale.matrix):
+            return _among_short(scale.gram, n, components)
+        return _among_long(
+            scale.outer, n, components, scale.transposed_times, lambda column: scale.standardised(slice(None), column)
+        )
 
 
 def cur_rows(X: ArrayLike, n: int, *, components: int = 1) -> CurChoice:
@@ -105,9 +106,10 @@ def cur_rows(X: ArrayLike, n: int, *, components: int = 1) -> CurChoice:
         A column is infinite somewhere, or there are no components to sum over.
     """
     scale = Scale(as_matrix(X))
-    if len(scale.matrix) < scale.matrix.shape[1]:
-        return _among_short(scale.outer, n, components)
-    return _among_long(scale.gram, n, components, scale.times, scale.standardised)
+    with one_thread():
+        if len(scale.matrix) < scale.matrix.shape[1]:
+            return _among_short(scale.outer, n, components)
+        return _among_long(scale.gram, n, components, scale.times, scale.standardised)
 
 
 def _among_short(products: NDArray[np.float64], n: int, components: int) -> CurChoice:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matscout.featurizers.selection.scale import Scale, as_matrix, chunks
+from matscout.featurizers.selection.scale import Scale, as_matrix, chunks, one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,11 @@ def farthest_columns(X: ArrayLike, n: int, *, seed: int, chosen: Sequence[int] =
     matrix = as_matrix(X)
     earlier = _checked(chosen, matrix.shape[1], "column")
     scale = Scale(matrix)
+    with one_thread():
+        return _farthest_columns(scale, n, seed, earlier)
+
+
+def _farthest_columns(scale: Scale, n: int, seed: int, earlier: list[int]) -> NDArray[np.intp]:
     varying = np.flatnonzero(scale.weight)
     length = np.sqrt(_squares(scale))
     distance = np.where(scale.weight > 0, np.inf, -1.0)
@@ -171,8 +176,7 @@ def _products(scale: Scale, column: int) -> NDArray[np.float64]:
 
 def _is_tall(scale: Scale) -> bool:
     """Tell whether all products of columns take less room than the matrix, and less time than a few passes over it."""
-    n_rows, n_columns = scale.matrix.shape
-    return n_rows >= n_columns
+    return len(scale.matrix) >= len(scale.mean)
 
 
 def _checked(chosen: Sequence[int], n_known: int, kind: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,18 @@ def as_matrix(X: ArrayLike) -> NDArray[np.floating]:
     if matrix.ndim != 2:
         raise ValueError(f"expected X of shape (n_rows, n_features), got {matrix.shape}")
     return matrix
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: products are then the same to the last bit whatever the number of cores.
+
+    It costs little, as the chunks are small and reading the matrix takes much of the time.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def refuse_infinite(infinite: NDArray[np.bool_], names: Sequence[str] | None = None) -> None:
@@ -99,23 +112,25 @@ class Scale:
         part = (self.matrix[rows, columns] - self.mean[columns]) * self.weight[columns]
         return np.nan_to_num(part, copy=False, nan=0.0) if self.has_gaps else part
 
-    def times(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    def times(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the standardised matrix times vectors of shape (n_features, k): shape (n_rows, k)."""
-        return np.concatenate([self.standardised(rows) @ vector for rows in chunks(self.matrix)])
+        found = np.empty((len(self.matrix), vectors.shape[1]))
+        for rows, part in self._parts():
+            np.matmul(part, vectors, out=found[rows])
+        return found
 
-    def transposed_times(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    def transposed_times(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the transposed standardised matrix times vectors of shape (n_rows, k): shape (n_features, k)."""
-        found = np.zeros((self.matrix.shape[1], vector.shape[1]))
-        for rows in chunks(self.matrix):
-            found += self.standardised(rows).T @ vector[rows]
+        found = np.zeros((self.matrix.shape[1], vectors.shape[1]))
+        for rows, part in self._parts():
+            found += part.T @ vectors[rows]
         return found
 
     @cached_property
     def gram(self) -> NDArray[np.float64]:
         """Products of the standardised columns, shape (n_features, n_features)."""
         found = np.zeros((self.matrix.shape[1],) * 2)
-        for rows in chunks(self.matrix):
-            part = self.standardised(rows)
+        for _, part in self._parts():
             found += part.T @ part
         return found
 
@@ -128,3 +143,15 @@ class Scale:
             part = self.standardised(slice(None), slice(start, start + size))
             found += part @ part.T
         return found
+
+    def _parts(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Standardised rows, chunk by chunk in the same memory."""
+        buffer: NDArray[np.float64] | None = None
+        for rows in chunks(self.matrix):
+            raw = self.matrix[rows]
+            buffer = np.empty(raw.shape) if buffer is None else buffer
+            part = np.subtract(raw, self.mean, out=buffer[: len(raw)])
+            part *= self.weight
+            if self.has_gaps:
+                np.copyto(part, 0.0, where=np.isnan(part))
+            yield rows, part

@@ -11,7 +11,8 @@ from matscout.crystals.crystal import Crystal
 from matscout.db._symmetry import spglib_call
 from matscout.errors import MatscoutWarning, UserError
 from matscout.featurizers import StructureFeaturizer
-from matscout.featurizers.descriptors._reduced import primitive_cell, reduced_bases, reduced_cell
+from matscout.featurizers.descriptors._primitive import primitive_cell
+from matscout.featurizers.descriptors._reduced import reduced_bases, reduced_cell
 from matscout.featurizers.descriptors.sine_coulomb import SineCoulomb, chosen_cell, sine_matrix
 
 seeds = st.integers(0, 2**32 - 1)

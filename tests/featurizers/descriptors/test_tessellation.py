@@ -15,12 +15,16 @@ from matscout.featurizers.descriptors._tessellation import tessellate
 
 seeds = st.integers(0, 2**32 - 1)
 
+METHANE = [[0, 0, 0], [0.63, 0.63, 0.63], [0.63, -0.63, -0.63], [-0.63, 0.63, -0.63], [-0.63, -0.63, 0.63]]
 WATER = [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]]
 
 AWKWARD = {
     "an atom in a cell of 0.8 Å": Structure(Lattice.cubic(0.8), ["H"], [[0, 0, 0]]),
     "an atom in a box of 300 Å": Structure(Lattice.cubic(300), ["H"], [[0, 0, 0]]),
     "a molecule in a box of 300 Å": Structure(Lattice.cubic(300), list("OHH"), WATER, coords_are_cartesian=True),
+    "a caged atom in a box of 30000 Å": Structure(
+        Lattice.cubic(3e4), list("CHHHH"), METHANE, coords_are_cartesian=True
+    ),
     "a layer in a vacuum": Structure(
         Lattice.hexagonal(2.46, 90), ["B", "N"], [[1 / 3, 2 / 3, 0.4], [2 / 3, 1 / 3, 0.4]]
     ),
@@ -37,7 +41,7 @@ def symmetric(crystals):
 
 
 def cells_of(structure):
-    return tessellate(Crystal.from_structure(structure))
+    return tessellate(Crystal(structure.lattice.matrix, structure.frac_coords, np.array(structure.atomic_numbers)))
 
 
 def check(structure, tolerance):

@@ -1,40 +1,24 @@
-"""Compare our Voronoi features with the structural part of matminer's Ward 2017 set: the time and the values.
+"""Voronoi features beside the structural part of matminer's Ward 2017 set: the time and the values.
 
-200 real crystals of the phonon set of Matbench; matminer, which is slow, is run on 20 of them spread over the whole, in
-the same process. Seconds are those of the processor, so that other work on the machine does not
-count. The data is looked for in MATSCOUT_DATA, else in ../shared/data beside the project:
-
-    python benchmarks/voronoi.py [--crystals 200] [--matminer 20]
+matminer, which is slow, is run on some crystals spread over the whole, in the same process. Seconds are those of the
+processor, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import json
-import os
-import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core.structure import Structure
 
 from matscout.crystals.crystal import Crystal
 from matscout.featurizers import StructureFeaturizer
 
-BESIDE_PROJECT = Path(__file__).resolve().parents[2] / "shared" / "data"
-DATA = Path(os.environ.get("MATSCOUT_DATA", BESIDE_PROJECT)) / "matbench" / "phonons_structures.json.gz"
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
 REPEATS = 3
 FACTOR = 10  # that we are to be faster by
-
-
-def read(n: int) -> list[Structure]:
-    """Crystals spread over the data set."""
-    with gzip.open(DATA, "rt") as file:
-        rows = json.load(file)["data"]
-    return [Structure.from_dict(row[0]) for row in rows[:: len(rows) // n][:n]]
 
 
 def ward_2017() -> dict[str, Any]:
@@ -81,17 +65,9 @@ def differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(first - second) / np.maximum(1, np.maximum(np.abs(first), np.abs(second))))
 
 
-def main() -> int:
-    """Print the figures; 0 also where the data is absent, as nothing is wrong then."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--crystals", type=int, default=200)
-    parser.add_argument("--matminer", type=int, default=20)
-    arguments = parser.parse_args()
-    if not DATA.is_file():
-        print(f"skipped: no {DATA}; name its folder by MATSCOUT_DATA")
-        return 0
-    crystals = read(arguments.crystals)
-    sample = slice(None, None, max(1, len(crystals) // arguments.matminer))
+def print_voronoi(crystals: list[Structure], n_matminer: int) -> bool:
+    """Print times and differences; say whether the ratio and the names are as they should be."""
+    sample = slice(None, None, max(1, len(crystals) // n_matminer))
     parts = ward_2017()
     features, seconds = ours(crystals)
     their_features, their_seconds = theirs(parts, crystals[sample])
@@ -117,8 +93,4 @@ def main() -> int:
         end = start + len(part.feature_labels())
         print(f"{family:34s}{end - start:10d}{found[:, start:end].max():12.1e}")
         start = end
-    return 0 if same and ratio >= FACTOR else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return same and bool(ratio >= FACTOR)
