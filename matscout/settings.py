@@ -23,7 +23,7 @@ def available_cores() -> int:
 class Settings(BaseSettings):
     """Settings of this machine, from the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="MATSCOUT_")
+    model_config = SettingsConfigDict(env_prefix="MATSCOUT_", env_ignore_empty=True)
 
     store: str = Field(
         default="matscout-store",

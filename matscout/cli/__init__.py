@@ -5,7 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import NoReturn
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EXIT_USER_ERROR = 2
 EXIT_STOPPED = 130
@@ -22,7 +27,8 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(EXIT_STOPPED)
     try:
-        app(prog_name="matscout")
+        with _warnings_as_lines():
+            app(prog_name="matscout")
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -38,6 +44,27 @@ def main() -> NoReturn:
             raise
         fail(f"{error.filename or 'the disk, or where the output goes'}: {error.strerror}")
     sys.exit(0)
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print what matscout warns of as one line each on standard error, once; other packages' warnings as they come."""
+    from matscout.errors import MatscoutWarning
+
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def say(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+            if not issubclass(category, MatscoutWarning):
+                show(message, category, *where, **how)
+            elif str(message) not in said:
+                said.add(str(message))
+                sys.stderr.write(f"warning: {printable(str(message))}\n")
+
+        warnings.simplefilter("always", MatscoutWarning)
+        warnings.showwarning = say
+        yield
 
 
 def printable(text: str) -> str:

@@ -298,7 +298,7 @@ def featurize(
     from matscout.cli.featurize import FeaturizeRequest, featurize_input, list_feature_sets
 
     if listing:
-        list_feature_sets(features[0] if features else None, as_json=as_json)
+        list_feature_sets([*(features or ()), *([given] if given else ())], as_json=as_json)
         return
     featurize_input(
         FeaturizeRequest(

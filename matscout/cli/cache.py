@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from contextlib import contextmanager
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from typer import echo
 
 from matscout.cli import printable
 from matscout.cli.output import print_json, print_table
-from matscout.errors import MatscoutWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matscout.featurizers.cache import CacheContent
@@ -25,8 +22,7 @@ def show_cache(names: Sequence[str], older_than_days: float | None, *, as_json: 
     from matscout.featurizers.cache import FeatureCache
 
     cache = FeatureCache()
-    with _warnings_as_lines():
-        contents = cache.contents(names or None, older_than_days=older_than_days)
+    contents = cache.contents(names or None, older_than_days=older_than_days)
     damaged = cache.damaged()
     if as_json:
         print_json(
@@ -40,7 +36,9 @@ def show_cache(names: Sequence[str], older_than_days: float | None, *, as_json: 
     if contents:
         echo(printable(str(cache.folder)))
         _print_contents(contents)
-        echo(f"{_amount(contents)}; matscout cache --clear removes {'them' if len(contents) > 1 else 'it'}")
+        older = [] if older_than_days is None else ["--older-than", f"{older_than_days:g}"]
+        command = shlex.join(["matscout", "cache", *names, *older, "--clear"])
+        echo(printable(f"{_amount(contents)}; {command} removes {'them' if len(contents) > 1 else 'it'}"))
     else:
         echo(_nothing(cache.folder, older_than_days))
     if damaged:
@@ -55,9 +53,8 @@ def clear_cache(names: Sequence[str], older_than_days: float | None, *, as_json:
     from matscout.featurizers.cache import FeatureCache
 
     cache = FeatureCache()
-    with _warnings_as_lines():
-        damaged = cache.damaged()
-        removed = cache.clear(names or None, older_than_days=older_than_days)
+    damaged = cache.damaged()
+    removed = cache.clear(names or None, older_than_days=older_than_days)
     gone = [path for path in damaged if not path.exists()]
     if as_json:
         print_json(
@@ -141,13 +138,3 @@ def _described(content: CacheContent) -> dict[str, Any]:
         "last_written": content.last_written.isoformat(timespec="seconds"),
         "last_used": content.last_used.isoformat(timespec="seconds"),
     }
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print what the cache warns of as one line each on standard error."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", MatscoutWarning)
-        yield
-    for message in dict.fromkeys(str(warning.message) for warning in said):
-        sys.stderr.write(f"warning: {printable(message)}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +46,13 @@ def featurize_input(request: FeaturizeRequest) -> None:
     if request.input is None or request.output is None:
         raise UserError("name what to featurize and where to write: matscout featurize INPUT -o OUT.parquet")
     output = _checked_output(request.input, request.output)
+    if request.features and not _names(request.features):
+        raise UserError("--features names no feature set: matscout featurize --list shows them")
     with _source(request.input, request.column) as source:
         try:
             written = featurize(
                 source,
-                _named(request.features, source),
+                _names(request.features) or (["magpie"] if source.kind == "formulas" else ["magpie", "sites"]),
                 request.dask or get_settings().dask,
                 output=output,
                 time_limit=request.time_limit,
@@ -60,7 +62,8 @@ def featurize_input(request: FeaturizeRequest) -> None:
             )
         except KeyboardInterrupt:
             kept = "; features of crystals that were made are in the cache, the same command goes on from there"
-            sys.stderr.write(f"stopped, {output} was not written{kept if request.cached else ''}\n")
+            from_there = request.cached and source.kind != "formulas"
+            sys.stderr.write(f"stopped, {output} was not written{kept if from_there else ''}\n")
             raise Exit(EXIT_STOPPED) from None
     _report(written, source, request)
 
@@ -77,10 +80,9 @@ def _checked_output(given: str, output: Path) -> Path:
     return output
 
 
-def _named(features: Sequence[str], source: Source) -> list[str]:
-    """Names of the feature sets, separated by commas or given one by one; those that suit the rows if there is none."""
-    named = [name.strip() for one in features for name in one.split(",") if name.strip()]
-    return named or (["magpie"] if source.kind == "formulas" else ["magpie", "sites"])
+def _names(features: Sequence[str]) -> list[str]:
+    """Names of feature sets, separated by commas or given one by one."""
+    return [name.strip() for one in features for name in one.split(",") if name.strip()]
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def _campaign_source(file: Path) -> Source:
     from matscout.workflows.campaign.files import read_spec
     from matscout.workflows.campaign.stages import enumerate_space
 
-    return source_of(enumerate_space(read_spec(file)).table)
+    return replace(source_of(enumerate_space(read_spec(file)).table), name=str(file))
 
 
 @contextmanager
@@ -163,14 +165,17 @@ def _report(written: FeatureFile, source: Source, request: FeaturizeRequest) -> 
         )
         return
     cached = f", {written.n_cached:,} from the cache" if written.n_cached else ""
-    echo(f"{source.name}: {written.n_rows:,} {source.kind}, {written.n_features} features each{cached}")
+    rows = source.kind if written.n_rows != 1 else source.kind.removesuffix("s")
+    echo(f"{source.name}: {written.n_rows:,} {rows}, {written.n_features} features each{cached}")
     if written.n_errors:
-        echo(f"{written.n_errors:,} rows have no features, or not all; the column errors says why:")
+        have = "row has" if written.n_errors == 1 else "rows have"
+        echo(f"{written.n_errors:,} {have} no features, or not all; the column errors says why:")
         for row, error in sorted(written.errors.items())[:SHOWN_ERRORS]:
             echo(f"  row {row}: {printable(error)}")
         if written.n_errors > SHOWN_ERRORS:
             echo(f"  and {written.n_errors - SHOWN_ERRORS:,} more")
-    echo(f"features cost {_cost(written.seconds_per_row)} a row; written to {written.path}")
+    cost = f"features cost {_cost(written.seconds_per_row)} a row; " if written.n_rows else ""
+    echo(f"{cost}written to {written.path}")
 
 
 def _cost(seconds: float) -> str:
@@ -178,21 +183,21 @@ def _cost(seconds: float) -> str:
 
     Examples
     --------
-    >>> _cost(0.0000123), _cost(0.0123), _cost(1.23)
-    ('12 µs', '12 ms', '1.2 s')
+    >>> _cost(0.0000123), _cost(0.123), _cost(1.23), _cost(0.0)
+    ('12 µs', '120 ms', '1.2 s', '0 µs')
     """
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds / 1e-6:.2g} µs"
+            return f"{float(f'{seconds / size:.2g}'):g} {unit}"
+    return f"{float(f'{seconds / 1e-6:.2g}'):g} µs"
 
 
-def list_feature_sets(name: str | None, *, as_json: bool) -> None:
-    """List the feature sets, or the columns of one."""
+def list_feature_sets(features: Sequence[str], *, as_json: bool) -> None:
+    """List the feature sets, or the columns of those named."""
     from matscout.featurizers.registry import ABOUT, FEATURE_SETS, make_featurizer
 
-    if name is not None:
-        _show_columns(name, as_json=as_json)
+    if names := _names(features):
+        _show_columns(names, as_json=as_json)
         return
     sets = [make_featurizer(one) for one in FEATURE_SETS]
     if as_json:
@@ -216,22 +221,26 @@ def list_feature_sets(name: str | None, *, as_json: bool) -> None:
     )
 
 
-def _show_columns(name: str, *, as_json: bool) -> None:
+def _show_columns(names: Sequence[str], *, as_json: bool) -> None:
     from matscout.featurizers import make_featurizer
 
-    featurizer = make_featurizer(name)
-    columns = list(zip(featurizer.feature_names, featurizer.units, strict=True))
+    sets = [make_featurizer(name) for name in names]
     if as_json:
-        print_json(
+        documents = [
             {
-                **featurizer.identity(),
-                "key": featurizer.key,
-                "takes": featurizer.takes,
-                "citations": list(featurizer.citations),
-                "columns": [{"name": column, "unit": unit} for column, unit in columns],
+                **one.identity(),
+                "key": one.key,
+                "takes": one.takes,
+                "citations": list(one.citations),
+                "columns": [
+                    {"name": column, "unit": unit} for column, unit in zip(one.feature_names, one.units, strict=True)
+                ],
             }
-        )
+            for one in sets
+        ]
+        print_json(documents[0] if len(documents) == 1 else documents)
         return
-    print_table(("feature", "unit"), [[column, unit] for column, unit in columns])
-    for citation in featurizer.citations:
+    cells = [[one.name, *column] for one in sets for column in zip(one.feature_names, one.units, strict=True)]
+    print_table(("set", "feature", "unit"), cells)
+    for citation in dict.fromkeys(citation for one in sets for citation in one.citations):
         echo(f"cite: {citation}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -111,13 +110,6 @@ class Crystal:
         species = [symbols()[number] for number in self.numbers.tolist()]
         return Structure(Lattice(self.lattice), species, self.frac_coords)
 
-    def content_key(self) -> str:
-        """Hash of exactly these numbers: another cell, order or origin of the same crystal has another one."""
-        content = hashlib.sha256()
-        for array, kind in ((self.lattice, "<f8"), (self.frac_coords, "<f8"), (self.numbers, "<i8")):
-            content.update(np.ascontiguousarray(array, dtype=kind).tobytes())
-        return content.hexdigest()
-
 
 def _overlap(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> str | None:
     """Name the first pair of sites that overlap, but for a site with itself."""
@@ -158,7 +150,7 @@ def checked_numbers(structure: Structure) -> NDArray[np.int64]:
     if not isinstance(structure, IStructure):
         raise UserError(f"a pymatgen Structure is expected, got a {type(structure).__name__}")
     if not len(structure):
-        raise UserError("a Structure without atoms has no label")
+        raise UserError("a Structure without atoms")
     numbers = np.concatenate([structure.lattice.matrix, structure.frac_coords])
     if not np.isfinite(numbers).all():  # spglib would crash the process
         raise UserError(f"{structure.formula}: a coordinate or lattice vector is not a finite number")

@@ -72,7 +72,7 @@ def row_message(header: dict[str, Any], row: Crystal | Composition) -> bytes:
     if isinstance(row, Crystal):
         return pack({**header, "crystal": True}, [row.lattice, row.frac_coords, row.numbers])
     if isinstance(row, Composition):
-        species = [[*_written(kind), amount] for kind, amount in row.items()]
+        species = [[*written_species(kind), amount] for kind, amount in row.items()]
         return pack({**header, "crystal": False, "species": species, "allow_negative": row.allow_negative})
     raise TypeError(f"a Crystal or a Composition is expected, got a {type(row).__name__}")
 
@@ -87,7 +87,7 @@ def row_of(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> Crystal | 
     return Composition(species, allow_negative=header["allow_negative"])
 
 
-def _written(kind: Any) -> tuple[str, str, float | None, float | None]:
+def written_species(kind: Any) -> tuple[str, str, float | None, float | None]:
     """Write an element or a species; its text would round the oxidation state, `as_dict` make hydrogen of deuterium."""
     if not hasattr(kind, "oxi_state"):
         return "Element", kind.name, None, None

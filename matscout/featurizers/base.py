@@ -1,6 +1,7 @@
 """What every featurizer is: named columns of fixed number, with units and sources, and a key that says which numbers.
 
-There are two kinds, by what they need to know: a composition, or a crystal.
+They are of three kinds: of many compositions at a time, of many candidates at a time, and of one row at a time, which
+is a crystal or a composition.
 """
 
 from __future__ import annotations
@@ -13,18 +14,34 @@ from importlib import import_module, metadata
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from matscout.crystals.crystal import Crystal
+    from matscout.db.candidates import CandidateTable
     from matscout.featurizers.amounts import Amounts
+
+ELEMENT_DATA = ("pymatgen-core",)
+"""Package with pymatgen's properties of the elements, and its lattices."""
+
+MAGPIE_DATA = ("matminer",)
+"""Package with Magpie's properties of the elements."""
+
+SYMMETRY = ("spglib",)
+"""Package that finds symmetries and reduces cells."""
+
+WYCKOFF_DATA = ("pymatgen",)
+"""Package with the tables of Wyckoff positions; the rest of pymatgen that features need is in `ELEMENT_DATA`."""
 
 
 class Featurizer(ABC):
-    """Numbers from compositions or crystals.
+    """Numbers from compositions, candidates or crystals.
 
     Attributes
     ----------
@@ -64,6 +81,9 @@ class Featurizer(ABC):
 
     def recipe(self) -> dict[str, Any]:
         """How to make it again, as JSON takes it: its class is made as ``cls(name, **options)``."""
+        return self._named()
+
+    def _named(self) -> dict[str, Any]:
         kind = type(self)
         return {
             "featurizer": f"{kind.__module__}:{kind.__qualname__}",
@@ -99,9 +119,9 @@ class Featurizer(ABC):
     def identity(self) -> dict[str, Any]:
         """Everything that its numbers depend on beside the rows, as JSON takes it."""
         return {
-            **self.recipe(),
+            **self._named(),
             "version": self.version,
-            "software": {package: metadata.version(package) for package in self.software},
+            "software": {package: _release(package) for package in self.software},
         }
 
     @cached_property
@@ -109,6 +129,14 @@ class Featurizer(ABC):
         """Hash of its identity: two featurizers of the same key give the same numbers."""
         text = json.dumps(self.identity(), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _release(package: str) -> str | None:
+    """Release of a package; None where it is not installed, so that a featurizer can be named and looked at."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 class TableFeaturizer(Featurizer):
@@ -119,6 +147,16 @@ class TableFeaturizer(Featurizer):
     @abstractmethod
     def fill(self, amounts: Amounts, out: NDArray[np.float64]) -> None:
         """Write the features of n compositions into `out`, shape (n, n_features), NaN where there is none."""
+
+
+class CandidateFeaturizer(Featurizer):
+    """A featurizer of candidates, many at a time."""
+
+    takes = "candidates"
+
+    @abstractmethod
+    def fill(self, table: CandidateTable, out: NDArray[np.floating[Any]]) -> None:
+        """Write the features of n candidates into `out`, shape (n, n_features), NaN where there is none."""
 
 
 class RowFeaturizer(Featurizer):
@@ -133,7 +171,13 @@ class RowFeaturizer(Featurizer):
     time_limit: float | None = None
 
     def prepare(self) -> None:
-        """Load what the first row would else wait for: it is called before the time of rows counts."""
+        """Load what the first row would else wait for: it is called before the time of rows counts.
+
+        Raises
+        ------
+        UserError
+            What every row needs is not there.
+        """
 
     @abstractmethod
     def featurize(self, row: Any) -> NDArray[np.float64]:
@@ -144,6 +188,37 @@ class RowFeaturizer(Featurizer):
         UserError
             This row has no such features; the message says why.
         """
+
+    def transform(self, rows: CandidateTable | Iterable[Any], *, strict: bool = False) -> NDArray[np.float64]:
+        """Features of each row, shape (n, n_features), one after the other, each within its time.
+
+        A row that has none is a row of NaN and is named in a warning; `matscout.featurizers.featurize` returns the
+        errors with the numbers, keeps what was made, and works on many rows at a time.
+
+        Parameters
+        ----------
+        rows
+            A `CandidateTable`; or pymatgen structures, or, where `takes` says compositions, formulas or pymatgen
+            compositions.
+        strict
+            Raise instead of the warning.
+
+        Raises
+        ------
+        FeatureRowsError
+            With `strict`: some rows have no features; it names the first ten.
+        UserError
+            It cannot be made of such rows, or what every row needs is not installed.
+        """
+        from matscout.featurizers.errors import RowErrors
+        from matscout.featurizers.matrix import featurize
+
+        given: Any = rows if hasattr(rows, "__len__") or not hasattr(rows, "__iter__") else list(rows)
+        if hasattr(given, "__len__") and len(given) == 0:  # of which nobody could tell what they are
+            return np.empty((0, len(self)))
+        matrix = featurize(given, self, cache=False, strict=strict)
+        RowErrors(matrix.errors).report(n_rows=len(matrix), strict=strict)
+        return matrix.values
 
 
 class CrystalFeaturizer(RowFeaturizer):
@@ -181,6 +256,15 @@ class Descriptor(ABC):
     citations: tuple[str, ...]
     version: ClassVar[int] = 1
     software: ClassVar[tuple[str, ...]] = ()
+
+    def check_installed(self) -> None:  # noqa: B027  most need no more
+        """Refuse to work without a package that is not installed with every matscout; names and units need none.
+
+        Raises
+        ------
+        UserError
+            It is not there; the message says how to install it.
+        """
 
     @abstractmethod
     def describe(self, crystal: Crystal) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ finished before a failure is not done again.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +96,13 @@ class Job:
     dtype: type[np.floating[Any]] = np.float64
 
     @property
-    def chunk_rows(self) -> int:
+    def rows_at_once(self) -> int:
         """Rows of a part unless somebody says how many."""
         one_by_one = any(isinstance(featurizer, RowFeaturizer) for featurizer in self.featurizers)
         return CRYSTALS_AT_ONCE if one_by_one else ROWS_AT_ONCE
 
 
-def iterate_blocks(source: Source, job: Job, chunk_rows: int | None = None, client: Any = None) -> Iterator[Block]:
+def iterate_blocks(source: Source, job: Job, rows_at_once: int | None = None, client: Any = None) -> Iterator[Block]:
     """Featurize part by part.
 
     Parameters
@@ -112,7 +111,7 @@ def iterate_blocks(source: Source, job: Job, chunk_rows: int | None = None, clie
         The rows.
     job
         What to do with them.
-    chunk_rows
+    rows_at_once
         Rows worked on at a time.
     client
         An open dask client; None works in this process.
@@ -121,7 +120,7 @@ def iterate_blocks(source: Source, job: Job, chunk_rows: int | None = None, clie
     ------
     Blocks in the order of the rows.
     """
-    tasks = _tasks(source.parts(chunk_rows or job.chunk_rows), job)
+    tasks = _tasks(source.parts(rows_at_once or job.rows_at_once), job)
     answers = _here(tasks, job) if client is None else _on_dask(tasks, job, client)
     for task, answer in answers:
         yield _block(task, answer, job)
@@ -140,7 +139,7 @@ def _tasks(parts: Iterable[Part], job: Job) -> Iterator[_Task]:
 
 def _known(job: Job, featurizer: Featurizer, keys: Sequence[str]) -> dict[int, FeatureRow]:
     """Rows that the cache has, by their number."""
-    if job.cache is None:
+    if job.cache is None or not _lasts(featurizer):
         return {}
     found = job.cache.get(featurizer, sorted({key for key in keys if key}))
     return {row: found[key] for row, key in enumerate(keys) if key in found}
@@ -153,31 +152,10 @@ def _here(tasks: Iterable[_Task], job: Job) -> Iterator[tuple[_Task, Answer]]:
 
 
 def _on_dask(tasks: Iterable[_Task], job: Job, client: Any) -> Iterator[tuple[_Task, Answer]]:
-    """Keep all workers busy, with a few parts in store for each; hand answers out in order."""
-    waiting: deque[tuple[_Task, Any]] = deque()
-    try:
-        for task in tasks:
-            future = client.submit(
-                work_on_worker, task.part, job.featurizers, task.wanted, job.time_limit, job.dtype, pure=False
-            )
-            waiting.append((task, future))
-            while len(waiting) > 2 + 2 * _n_threads(client):
-                yield _oldest(waiting)
-        while waiting:
-            yield _oldest(waiting)
-    finally:
-        client.cancel([future for _, future in waiting])
+    from matscout.featurizers.clients import results_in_order
 
-
-def _oldest(waiting: deque[tuple[_Task, Any]]) -> tuple[_Task, Answer]:
-    task, future = waiting[0]
-    answer: Answer = future.result()
-    waiting.popleft()
-    return task, answer
-
-
-def _n_threads(client: Any) -> int:
-    return sum(client.nthreads().values()) or 1
+    calls = ((task, (task.part, job.featurizers, task.wanted, job.time_limit, job.dtype)) for task in tasks)
+    return results_in_order(client, work_on_worker, calls)
 
 
 def _block(task: _Task, answer: Answer, job: Job) -> Block:
@@ -198,12 +176,17 @@ def _block(task: _Task, answer: Answer, job: Job) -> Block:
         for row, one in {**task.known[place], **made}.items():
             out[row] = one.values
             seconds += one.seconds
-            if one.error:
+            if one.error is not None:
                 errors.add(row, one.error)
     return Block(task.start, values, task.part, errors, seconds, n_cached)
 
 
 def _keep(job: Job, featurizer: Featurizer, made: Mapping[str, FeatureRow]) -> None:
-    rows = {key: one for key, one in made.items() if key and one.lasting}
-    if job.cache is not None and rows:
-        job.cache.put(featurizer, rows)
+    if job.cache is not None and made and _lasts(featurizer):
+        job.cache.put(featurizer, {key: one for key, one in made.items() if key})
+
+
+def _lasts(featurizer: Featurizer) -> bool:
+    """Whether its class is the same in the next process: one of a script, a notebook or a function need not be."""
+    kind = type(featurizer)
+    return kind.__module__ != "__main__" and "<locals>" not in kind.__qualname__

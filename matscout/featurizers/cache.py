@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sqlite3
 import time
 from contextlib import suppress
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _SUFFIX = ".sqlite"
 _ATTEMPTS = 3  # a damaged file is set aside between them
 _NOTE_SECONDS = 3600.0
+_OURS = re.compile(r"[0-9a-f]{16}")  # a featurizer's key
 _Answer = TypeVar("_Answer")
 
 
@@ -227,7 +229,8 @@ class FeatureCache:
         return self.folder / f"{key}{_SUFFIX}"
 
     def _files(self, suffix: str) -> list[Path]:
-        return sorted(self.folder.glob(f"*{suffix}"))
+        """Files that this class named, and no others that lie there."""
+        return sorted(path for path in self.folder.glob(f"*{suffix}") if _OURS.fullmatch(path.stem))
 
     def _make_folder(self) -> bool:
         try:

@@ -70,10 +70,7 @@ def row_key(key: str) -> bytes:
 
 
 def pack_row(key: bytes, row: FeatureRow) -> bytes:
-    """Write a row as bytes: exactly its numbers, packed where that pays, or its error.
-
-    Level 1 of zlib leaves 3 % of an orbital field matrix and a third of Magpie statistics, in less than 0.1 ms a row.
-    """
+    """Write a row as bytes: exactly its numbers, packed where that pays, or its error."""
     if row.error is not None:
         kind, content = _ERROR, row.error.encode()
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from matscout.errors import UserError
 from matscout.featurizers.base import RowFeaturizer, TableFeaturizer
 from matscout.featurizers.errors import row_error
-from matscout.featurizers.rows import FeatureRow, InlineRunner
+from matscout.featurizers.rows import InlineRunner, failed_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matscout.featurizers.base import Featurizer
     from matscout.featurizers.parts import Part
     from matscout.featurizers.row_process import RowProcess
-    from matscout.featurizers.rows import RowRunner
+    from matscout.featurizers.rows import FeatureRow, RowRunner
 
 
 @dataclass
@@ -117,20 +117,25 @@ def work_on(
 
 
 def _fill_tables(part: Part, featurizers: Sequence[Featurizer], answer: Answer, dtype: type[np.floating[Any]]) -> None:
-    amounts = None
+    amounts, unread = None, []
     for place, featurizer in enumerate(featurizers):
         if isinstance(featurizer, RowFeaturizer):
             continue
         start = time.perf_counter()
         out = np.empty((len(part), len(featurizer)), dtype=dtype, order="F")
-        if isinstance(featurizer, TableFeaturizer):
-            if amounts is None:
-                amounts, errors = part.amounts()
-                answer.table_errors = dict(errors)
-            featurizer.fill(amounts, out)
-            out[list(answer.table_errors)] = np.nan
-        else:
-            featurizer.fill(part.table, out)  # type: ignore[attr-defined]  # `resolve` has seen to it
+        try:
+            if isinstance(featurizer, TableFeaturizer):
+                if amounts is None:
+                    amounts, errors = part.amounts()
+                    answer.table_errors.update(errors)
+                    unread = list(errors)
+                featurizer.fill(amounts, out)
+                out[unread] = np.nan
+            else:
+                featurizer.fill(part.table, out)  # type: ignore[attr-defined]  # `resolve` has seen to it
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to these rows, and is reported with them
+            out[:] = np.nan
+            answer.table_errors = {row: answer.table_errors.get(row, row_error(error)) for row in range(len(part))}
         answer.tables[place] = out
         answer.seconds[place] = time.perf_counter() - start
 
@@ -145,9 +150,9 @@ def _run(part: Part, featurizer: RowFeaturizer, row: int, runner: RowRunner, cry
                 crystals[row] = _crystal(part, row)
             given = crystals[row]
     except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
-        return FeatureRow(np.full(len(featurizer), np.nan), row_error(error), lasting=False)
+        return failed_row(featurizer, error, lasting=False)
     if isinstance(given, UserError):
-        return FeatureRow(np.full(len(featurizer), np.nan), str(given), lasting=False)
+        return failed_row(featurizer, given, lasting=False)
     return runner.run(featurizer, given)
 
 

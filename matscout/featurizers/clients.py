@@ -6,13 +6,16 @@ gives out errors of a lost connection as if they were results. So waiting is don
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +23,7 @@ from matscout.errors import UserError
 from matscout.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from distributed import Client, Future
 
@@ -45,7 +48,7 @@ WORKERLESS_SECONDS = 60.0
 
 _LOOK_SECONDS = 2.0  # between looks at whether scheduler and workers are there, while nothing comes back
 _CLOSE_SECONDS = 5.0
-_FETCH_SECONDS = 600.0  # for one result to come from its worker
+_FETCH_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)  # for one result to come from its worker; each a new try
 _GO_ON = "what was finished is in the cache: the same call again goes on from there"
 
 
@@ -188,12 +191,14 @@ class _Watch:
         future.add_done_callback(lambda _: done.set())
         while not done.wait(_LOOK_SECONDS):
             self._look()
-        try:
-            return future.result(timeout=_FETCH_SECONDS)
-        except TimeoutError:
-            if future.status == "error":  # the function's own
-                raise
-            raise UserError(f"{self._name} does not hand out what is finished; {_GO_ON}") from None
+        for seconds in chain(_FETCH_SECONDS, repeat(_FETCH_SECONDS[-1])):
+            try:
+                return future.result(timeout=seconds)
+            except TimeoutError:
+                if future.status == "error":  # the function's own
+                    raise
+            self._look()  # its worker may be gone with it, and nobody there to make it again
+        raise AssertionError  # the loop has no end
 
     def _look(self) -> None:
         """Raise where there is nobody to wait for any more."""
@@ -299,42 +304,55 @@ def _address_in(file: Path) -> str:
 
 @contextmanager
 def _scheduler(address: str, source: str = "") -> Iterator[Client]:
-    if address.startswith("tls://"):
-        _need_certificates(address)
+    arguments = _connection_arguments(address)
     how = "dask scheduler starts one, dask worker ADDRESS its workers"
     missing = f"no dask scheduler answers at {address}{source} within {CONNECT_SECONDS:g} s; {how}"
+    try:
+        with ThreadPoolExecutor(1) as pool:  # a thread, for in a notebook this one runs a loop of its own
+            pool.submit(asyncio.run, _greet(address, arguments)).result()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{missing} ({error})" if str(error) else missing) from None
     with _client(address, missing) as client:
         _need_same_release(client, address)
         yield client
 
 
-def _need_certificates(address: str) -> None:
+async def _greet(address: str, arguments: Mapping[str, Any]) -> None:
+    """Connect once: a client of dask would wait for ever for the greeting of whoever listens there."""
+    from distributed.comm.core import connect
+
+    async def greet() -> None:
+        comm = await connect(address, timeout=CONNECT_SECONDS, **arguments)
+        await comm.close()
+
+    await asyncio.wait_for(greet(), CONNECT_SECONDS)
+
+
+def _connection_arguments(address: str) -> Mapping[str, Any]:
     from distributed import Security
 
     try:
-        context = Security().get_connection_args("client").get("ssl_context")
+        arguments: dict[str, Any] = Security().get_connection_args("client")
     except OSError as error:
-        raise UserError(
-            f"{address}: the certificates that dask's configuration names cannot be used: {error}"
-        ) from None
-    if context is None:
+        raise UserError(f"{address}: cannot use the certificates that dask's configuration names: {error}") from None
+    if address.startswith("tls://") and arguments.get("ssl_context") is None:
         raise UserError(
             f"{address}: no certificates to connect with: dask's configuration names them, as "
             "distributed.comm.tls.ca-file, .client.cert and .client.key"
         )
+    return arguments
 
 
 def _need_same_release(client: Client, address: str) -> None:
     """Refuse those who would make other numbers, or none."""
-    from matscout import __version__
-
     versions: Any = client.get_versions(packages=["matscout"])
+    ours = versions["client"]["packages"]["matscout"]
     others = {"the scheduler": versions["scheduler"], **{f"worker {at}": of for at, of in versions["workers"].items()}}
     for who, info in others.items():
         found = ((info or {}).get("packages") or {}).get("matscout")
-        if found != __version__:
+        if found != ours:
             has = f"matscout {found}" if found else "no matscout"
-            raise UserError(f"{address}: {who} has {has}, and here is {__version__}: install the same release there")
+            raise UserError(f"{address}: {who} has {has}, and here is {ours}: install the same release there")
 
 
 @contextmanager

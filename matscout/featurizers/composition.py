@@ -13,7 +13,8 @@ import numpy as np
 from matscout.db.candidates import CandidateTable
 from matscout.errors import UserError, nearest
 from matscout.featurizers.amounts import Amounts, amounts_of_table, read_amounts
-from matscout.featurizers.base import TableFeaturizer
+from matscout.featurizers.base import MAGPIE_DATA, TableFeaturizer
+from matscout.featurizers.blocks import ROWS_AT_ONCE
 from matscout.featurizers.element_tables import is_table, read_element_table, table_document
 from matscout.featurizers.elements import ElementTable, Missing, magpie_table
 from matscout.featurizers.encodings import ElementFractions, Encoding, Norms, PeriodAndGroup, PropertyStatistics
@@ -29,12 +30,9 @@ if TYPE_CHECKING:
 
     from matscout.featurizers.element_tables import TableSource
 
-CHUNK_ROWS = 16_384
-"""Rows worked on at a time: bounds the memory beside the result."""
-
 
 def _magpie(missing: Missing) -> Encoding:
-    return PropertyStatistics(magpie_table(missing), prefix="MagpieData ", software=("matminer",))
+    return PropertyStatistics(magpie_table(missing), prefix="MagpieData ", software=MAGPIE_DATA)
 
 
 PRESETS: dict[str, Callable[[Missing], Encoding]] = {
@@ -262,8 +260,8 @@ def _listed(compositions: Any) -> list[Any]:
 def _parts(rows: CandidateTable | list[Any]) -> Iterator[tuple[Amounts, RowErrors]]:
     """Amounts of some rows at a time, with the errors of those that have none."""
     if isinstance(rows, CandidateTable):
-        for part in rows.chunks(CHUNK_ROWS):
+        for part in rows.chunks(ROWS_AT_ONCE):
             yield amounts_of_table(part), RowErrors()
         return
-    for start in range(0, len(rows), CHUNK_ROWS):
-        yield read_amounts(rows[start : start + CHUNK_ROWS])
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield read_amounts(rows[start : start + ROWS_AT_ONCE])

@@ -13,6 +13,7 @@ import numpy as np
 from matscout.db._elements import N_ELEMENTS, atomic_numbers, symbols
 from matscout.errors import UserError, nearest
 from matscout.featurizers.elements import ElementTable
+from matscout.featurizers.formulas import ISOTOPES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -184,7 +185,7 @@ def _atomic_number(name: str, where: str, symbol: Hashable) -> int:
     text = str(getattr(symbol, "symbol", symbol))
     number = atomic_numbers().get(text)
     if number is None:
-        if text in {"D", "T"}:
+        if text in ISOTOPES:
             raise UserError(f"{name}, {where}: {text} counts as hydrogen, so give its properties as H")
         near = nearest(text, atomic_numbers()) if 0 < len(text) < 4 else None
         hint = f" Nearest: {near}." if near else ""

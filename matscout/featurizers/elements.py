@@ -84,16 +84,29 @@ class ElementTable:
     values: NDArray[np.float64]
     citations: tuple[str, ...]
 
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return one property by atomic number, shape (119,)."""
+        return self.values[:, self.properties.index(name)]
+
     def filled(self, missing: Missing) -> ElementTable:
         """Return the table with the mean of a property in the place of each unknown one, or, for "nan", as it is."""
         if missing == "nan":
             return self
-        known = ~np.isnan(self.values)
-        counts = np.maximum(known.sum(axis=0), 1)
-        means = np.where(known.any(axis=0), np.where(known, self.values, 0.0).sum(axis=0) / counts, np.nan)
-        values = np.where(known, self.values, means)
-        values[0] = np.nan
-        return replace(self, values=values)
+        return replace(self, values=np.stack([mean_for_unknown(column) for column in self.values.T], axis=1))
+
+
+def mean_for_unknown(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Put the mean of a property in the place of each unknown value, as matminer does; NaN stays where none is known.
+
+    Parameters
+    ----------
+    column
+        By atomic number, shape (119,).
+    """
+    known = ~np.isnan(column)
+    filled = np.where(known, column, np.nanmean(column[1:]) if known.any() else np.nan)
+    filled[0] = np.nan
+    return filled
 
 
 @cache
@@ -110,12 +123,9 @@ def magpie_table(missing: Missing = "mean", properties: tuple[str, ...] = MAGPIE
     """
     units = {"AtomicWeight": "u", "MeltingT": "K", "CovalentRadius": "pm", "Electronegativity": "Pauling"}
     units |= {"GSvolume_pa": "Å^3/atom", "GSbandgap": "eV", "GSmagmom": "Bohr magneton/atom"}
-    return ElementTable(
-        properties=properties,
-        units=tuple(units.get(name, "") for name in properties),
-        values=_magpie_columns(properties, impute=missing == "mean"),
-        citations=(MAGPIE_CITATION,),
-    )
+    values = np.stack([_magpie_column(name) for name in properties], axis=1)
+    table = ElementTable(properties, tuple(units.get(name, "") for name in properties), values, (MAGPIE_CITATION,))
+    return table.filled(missing)
 
 
 @cache
@@ -165,22 +175,17 @@ def site_table() -> ElementTable:
 
 
 @cache
-def _magpie_data(*, impute: bool) -> Any:
+def _magpie_data() -> dict[str, dict[str, Any]]:
     from matminer.utils.data import MagpieData
 
-    return MagpieData(impute_nan=impute)
-
-
-def _magpie_columns(names: tuple[str, ...], *, impute: bool) -> NDArray[np.float64]:
-    """Columns of Magpie's tables, shape (119, len(names))."""
-    columns = _magpie_data(impute=impute).all_elemental_props
-    values = np.full((N_ELEMENTS, len(names)), np.nan)
-    values[1:] = [[columns[name][symbol] for name in names] for symbol in symbols()[1:]]
-    return values
+    data: dict[str, dict[str, Any]] = MagpieData(impute_nan=False).all_elemental_props
+    return data
 
 
 def _magpie_column(name: str) -> NDArray[np.float64]:
-    return _magpie_columns((name,), impute=False)[:, 0]
+    """Read a column of Magpie's tables, shape (119,)."""
+    of_symbol = _magpie_data()[name]
+    return np.array([np.nan, *(of_symbol[symbol] for symbol in symbols()[1:])])
 
 
 def _of_elements(value: Callable[[Any], float | None]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, symbols
 from matscout.featurizers.amounts import row_sums
+from matscout.featurizers.base import ELEMENT_DATA
 from matscout.featurizers.elements import MAGPIE_CITATION, period_group_table
 from matscout.featurizers.statistics import STATISTICS, fill_statistics
 
@@ -87,7 +88,7 @@ class PeriodAndGroup(Encoding):
     """Statistics of period and group, and the atomic fraction in each period, group and the f block."""
 
     citations = (FABER_CITATION,)
-    software = ("pymatgen",)
+    software = ELEMENT_DATA
 
     def __init__(self) -> None:
         table = period_group_table()

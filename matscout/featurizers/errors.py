@@ -68,5 +68,5 @@ def row_error(error: BaseException) -> str:
     ('no such thing', 'ZeroDivisionError: division by zero')
     """
     text = " ".join(str(error).split())
-    text = text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+    text = text if isinstance(error, UserError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

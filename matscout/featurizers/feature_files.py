@@ -75,9 +75,26 @@ def write_blocks(
     from matscout.db.files import write_whole
 
     try:
-        write_whole(Path(path), lambda file: _write(blocks, file, names, featurizers))
+        write_whole(Path(path), lambda file: _write(_apart(blocks), file, names, featurizers))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    except _ReadError as error:
+        raise error.cause from None
+
+
+class _ReadError(Exception):
+    """The operating system refused what rows are read from, which is not the file that is written."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _apart(blocks: Iterable[Block]) -> Iterator[Block]:
+    try:
+        yield from blocks
+    except OSError as error:
+        raise _ReadError(error) from error
 
 
 def _write(blocks: Iterable[Block], file: IO[bytes], names: Sequence[str], featurizers: Sequence[Featurizer]) -> None:
@@ -155,18 +172,25 @@ def _arrow(block: Block, names: Sequence[str]) -> Any:
     """Write one block as an Arrow table."""
     import pyarrow as pa
 
-    columns: dict[str, Any] = {
-        "id": pa.array(block.part.ids, pa.string()),
-        "formula": pa.array(block.part.formulas, pa.string()),
-    }
+    columns: dict[str, Any] = {"id": _texts(block.part.ids), "formula": _texts(block.part.formulas)}
     for name, values in block.part.columns.items():
         if name in columns or name in names or name in OWN_COLUMNS:
-            raise UserError(f'the input has a column "{name}", which is also the name of a feature: rename it')
-        columns[name] = pa.array(values)
+            raise UserError(f'the input has a column "{name}", which the file of features needs itself: rename it')
+        columns[name] = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values)
     features = np.asfortranarray(block.values, dtype=np.float32)
     columns |= {name: pa.array(features[:, place]) for place, name in enumerate(names)}
-    errors = [block.errors.get(row) for row in range(len(block))]
-    return pa.table({**columns, "errors": pa.array(errors, pa.string())})
+    return pa.table({**columns, "errors": _texts([block.errors.get(row) for row in range(len(block))])})
+
+
+def _texts(texts: Sequence[str | None]) -> Any:
+    """Write texts as Arrow; bytes of a file's name or of a formula that are no text are written out."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        written = [None if text is None else text.encode(errors="backslashreplace").decode() for text in texts]
+        return pa.array(written, pa.string())
 
 
 def description(names: Sequence[str], featurizers: Sequence[Featurizer]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, electronegativities
 from matscout.featurizers.amounts import row_sums
-from matscout.featurizers.elements import MAGPIE_CITATION, PYMATGEN_CITATION
+from matscout.featurizers.base import ELEMENT_DATA
+from matscout.featurizers.elements import MAGPIE_CITATION, PYMATGEN_CITATION, mean_for_unknown
 from matscout.featurizers.encodings import BLOCK_ROWS, Encoding
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ class IonicCharacter(Encoding):
         "Pauling, The Nature of the Chemical Bond, J. Am. Chem. Soc. 54, 3570 (1932), doi:10.1021/ja01348a011",
         PYMATGEN_CITATION,
     )
-    software = ("pymatgen",)
+    software = ELEMENT_DATA
 
     def __init__(self, missing: Missing = "mean") -> None:
         values = electronegativities()
         if missing == "mean":
-            values = np.where(np.isnan(values), np.nanmean(values), values)
+            values = mean_for_unknown(values)
         self._character = 1 - np.exp(-0.25 * (values[:, None] - values) ** 2)
 
     def fill(self, amounts: Amounts, out: Out) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dask
 from distributed import Scheduler
 from distributed.deploy.spec import ProcessInterface, SpecCluster
 from distributed.system import MEMORY_LIMIT
@@ -162,7 +163,8 @@ class _LocalWorkers(ProcessInterface):
 def local_cluster(n_workers: int) -> Iterator[LocalCluster]:
     """Run one-thread worker processes on this machine, until the context is left."""
     with tempfile.TemporaryDirectory(prefix="matscout-dask-", ignore_cleanup_errors=True) as folder:
-        cluster = LocalCluster(n_workers, Path(folder))
+        with dask.config.set({"temporary-directory": folder}):
+            cluster = LocalCluster(n_workers, Path(folder))
         try:
             yield cluster
         finally:

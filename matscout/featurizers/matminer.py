@@ -14,11 +14,8 @@ from matscout.errors import UserError
 from matscout.featurizers._bibtex import readable
 from matscout.featurizers._matminer_classes import PACKAGE, TEXT_COLUMNS, find, make
 from matscout.featurizers.base import Featurizer, RowFeaturizer
-from matscout.featurizers.errors import RowErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
     from pymatgen.core.composition import Composition
     from pymatgen.core.structure import Structure
@@ -70,7 +67,7 @@ class Matminer(RowFeaturizer):
     """
 
     version = 1
-    software = ("matminer", "pymatgen-core")
+    software = ("matminer", "pymatgen", "pymatgen-core")
 
     def __init__(
         self,
@@ -157,32 +154,6 @@ class Matminer(RowFeaturizer):
         if isinstance(value, np.ndarray) and value.ndim == 0:
             return self._number(value[()], column)
         raise UserError(f'"{self._labels[column]}" is no number but {value!r:.40}')
-
-    def transform(self, rows: Iterable[str | Composition | Structure], *, strict: bool = False) -> NDArray[np.float64]:
-        """Features of each row, shape (n, n_features), one after the other, each within its time.
-
-        A row that has none is a row of NaN and is named in a warning.
-
-        Parameters
-        ----------
-        rows
-            Formulas or pymatgen compositions where `takes` says compositions, else pymatgen structures.
-        strict
-            Raise instead.
-
-        Raises
-        ------
-        UserError
-            With `strict`: some rows have no features; it names the first ten.
-        """
-        from matscout.featurizers.matrix import featurize
-
-        given: Sequence[Any] = list(rows)
-        if not given:
-            return np.empty((0, len(self)))
-        matrix = featurize(given, self, cache=False, strict=strict)
-        RowErrors(matrix.errors).report(n_rows=len(matrix), strict=strict)
-        return matrix.values
 
 
 def parse_matminer(text: str, **options: Any) -> Matminer:

@@ -5,6 +5,7 @@ A row that raises, runs past its time or ends its process is NaN with its error 
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from matscout.errors import UserError
 from matscout.featurizers.blocks import Job, iterate_blocks
 from matscout.featurizers.errors import RowErrors
 from matscout.featurizers.feature_files import FeatureFile, write_blocks
@@ -95,9 +97,9 @@ def featurize(
     *,
     output: None = None,
     time_limit: float | None = None,
-    cache: bool | FeatureCache = True,
+    cache: bool | str | os.PathLike[str] | FeatureCache = True,
     strict: bool = False,
-    chunk_rows: int | None = None,
+    rows_at_once: int | None = None,
     progress: Progress = False,
 ) -> FeatureMatrix: ...
 @overload
@@ -108,9 +110,9 @@ def featurize(
     *,
     output: str | os.PathLike[str],
     time_limit: float | None = None,
-    cache: bool | FeatureCache = True,
+    cache: bool | str | os.PathLike[str] | FeatureCache = True,
     strict: bool = False,
-    chunk_rows: int | None = None,
+    rows_at_once: int | None = None,
     progress: Progress = False,
 ) -> FeatureFile: ...
 def featurize(
@@ -120,9 +122,9 @@ def featurize(
     *,
     output: str | os.PathLike[str] | None = None,
     time_limit: float | None = None,
-    cache: bool | FeatureCache = True,
+    cache: bool | str | os.PathLike[str] | FeatureCache = True,
     strict: bool = False,
-    chunk_rows: int | None = None,
+    rows_at_once: int | None = None,
     progress: Progress = False,
 ) -> FeatureMatrix | FeatureFile:
     """Features of many rows.
@@ -145,10 +147,10 @@ def featurize(
         Longest time for one row of one featurizer of crystals, s; such rows are worked on in a process of its own,
         which is killed then. On dask they always are.
     cache
-        Whether features of crystals are looked up in the user's cache and kept there; or the cache to use.
+        Whether features of crystals are looked up in the user's cache and kept there; or the folder or cache to use.
     strict
         Raise if any row has an error.
-    chunk_rows
+    rows_at_once
         Rows worked on at a time.
     progress
         Show a progress bar; or a function that is told after each part how many rows are done, and of how many (None
@@ -172,14 +174,15 @@ def featurize(
     >>> matrix.values.shape, matrix.names[:2], matrix.errors
     ((2, 44), ('0-norm', '2-norm'), {})
     """
+    _check(time_limit, rows_at_once)
     source = source_of(data)
     made = resolve(featurizers, source)
     job = Job(made, _opened(cache), time_limit, np.float64 if output is None else np.float32)
     total = _Total(made, source.n_rows, strict=strict, about=source.about)
     with ExitStack() as stack:
         total.progress = _progress(progress, stack)
-        opened = _client(client, stack, announce=progress is True)
-        blocks = iterate_blocks(source, job, chunk_rows, opened)
+        opened = _client(client, stack)
+        blocks = iterate_blocks(source, job, rows_at_once, opened)
         if output is None:
             return total.matrix(total.counted(blocks))
         write_blocks(total.counted(blocks, MOST_ERRORS), output, total.names, made)
@@ -192,18 +195,19 @@ def iterate_features(
     client: Any = None,
     *,
     time_limit: float | None = None,
-    cache: bool | FeatureCache = True,
-    chunk_rows: int | None = None,
+    cache: bool | str | os.PathLike[str] | FeatureCache = True,
+    rows_at_once: int | None = None,
 ) -> Iterator[FeatureMatrix]:
     """Features as `featurize` gives them, a part at a time: for what is longer than memory.
 
     Rows of a part are numbered from 0 in its `errors`.
     """
+    _check(time_limit, rows_at_once)
     source = source_of(data)
     made = resolve(featurizers, source)
     job = Job(made, _opened(cache), time_limit)
     with ExitStack() as stack:
-        for block in iterate_blocks(source, job, chunk_rows, _client(client, stack)):
+        for block in iterate_blocks(source, job, rows_at_once, _client(client, stack)):
             part = _Total(made, len(block), strict=False)
             yield part.matrix(part.counted([replace(block, start=0)]))
 
@@ -284,27 +288,38 @@ class _Total:
         )
 
 
-def _opened(cache: bool | FeatureCache) -> FeatureCache | None:  # noqa: FBT001  as `featurize` takes it
-    if isinstance(cache, bool):
-        if not cache:
-            return None
-        from matscout.featurizers.cache import FeatureCache
-
-        return FeatureCache()
-    return cache
+def _check(time_limit: float | None, rows_at_once: int | None) -> None:
+    if time_limit is not None and not time_limit > 0:
+        raise UserError(f"time_limit: a positive number of seconds is expected, got {time_limit!r}")
+    if rows_at_once is not None and (not isinstance(rows_at_once, int) or rows_at_once < 1):
+        raise UserError(f"rows_at_once: a positive whole number is expected, got {rows_at_once!r}")
 
 
-def _client(client: Any, stack: ExitStack, *, announce: bool = False) -> Any:
+def _opened(cache: Any) -> FeatureCache | None:
+    if cache is False:
+        return None
+    from matscout.featurizers.cache import FeatureCache
+
+    if isinstance(cache, FeatureCache):
+        return cache
+    if cache is not True and not isinstance(cache, (str, Path)):
+        raise UserError(f"cache: True, False, a folder or a FeatureCache is expected, got {cache!r:.60}")
+    return FeatureCache(None if cache is True else cache)
+
+
+def _client(client: Any, stack: ExitStack) -> Any:
     if client is None:
         return None
     from matscout.featurizers.clients import connected, dashboard_address
 
-    opened = stack.enter_context(connected(client))
-    if announce and (address := dashboard_address(opened)):
-        from rich.console import Console
-
-        Console(stderr=True).print(f"dashboard {address}")
+    opened = stack.enter_context(connected(client, say=_say))
+    if address := dashboard_address(opened):
+        _say(f"dashboard {address}")
     return opened
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _progress(progress: Progress, stack: ExitStack) -> Callable[[int, int | None], None] | None:

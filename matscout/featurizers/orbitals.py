@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matscout.featurizers.amounts import row_sums
+from matscout.featurizers.base import MAGPIE_DATA
 from matscout.featurizers.elements import MAGPIE_CITATION, magpie_table
 from matscout.featurizers.encodings import BLOCK_ROWS, Encoding
 
@@ -34,7 +35,7 @@ class ValenceOrbitals(Encoding):
     """
 
     citations = (MAGPIE_CITATION, DEML_CITATION)
-    software = ("matminer",)
+    software = MAGPIE_DATA
 
     def __init__(self, missing: Missing = "mean") -> None:
         properties = (*(f"N{orbital}Valence" for orbital in _ORBITALS), "NValence")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,11 +17,12 @@ from typing_extensions import override
 
 from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
+from matscout.featurizers._row_frames import written_species
 from matscout.featurizers.amounts import Amounts, amounts_of_table, read_amounts
 from matscout.featurizers.errors import RowErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pymatgen.core.composition import Composition
     from pymatgen.core.structure import Structure
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from matscout.db.prototypes import Prototype
 
 Kind = Literal["formulas", "crystals", "candidates"]
+
+_LONGEST = 200  # characters of a formula that people are shown
 
 
 class Part(ABC):
@@ -69,8 +74,18 @@ class Part(ABC):
 
 
 @dataclass(frozen=True)
-class FormulaPart(Part):
-    """Formulas or pymatgen compositions."""
+class _GivenPart(Part):
+    """Rows as they were given.
+
+    Attributes
+    ----------
+    given
+        The rows.
+    names
+        What the user knows each by.
+    extra
+        What else the input says of them, as Arrow or NumPy arrays by name.
+    """
 
     given: Sequence[Any]
     names: Sequence[str]
@@ -86,13 +101,18 @@ class FormulaPart(Part):
 
     @property
     @override
-    def formulas(self) -> list[str]:
-        return [_shortened(formula) for formula in self.given]
+    def columns(self) -> Mapping[str, Any]:
+        return self.extra
+
+
+@dataclass(frozen=True)
+class FormulaPart(_GivenPart):
+    """Formulas or pymatgen compositions."""
 
     @property
     @override
-    def columns(self) -> Mapping[str, Any]:
-        return self.extra
+    def formulas(self) -> list[str]:
+        return [_written(formula) for formula in self.given]
 
     @override
     def amounts(self) -> tuple[Amounts, RowErrors]:
@@ -100,7 +120,7 @@ class FormulaPart(Part):
 
     @override
     def crystal(self, row: int) -> Crystal:
-        raise UserError(f"{self.given[row]} is a formula, not a crystal")
+        raise UserError(f"{_written(self.given[row])} is a formula, not a crystal")
 
     @override
     def composition(self, row: int) -> Composition:
@@ -113,40 +133,24 @@ class FormulaPart(Part):
 
     @override
     def keys(self) -> list[str]:
-        return [_hashed(str(formula)) for formula in self.given]
+        return [_hashed(f"formula {row}") if isinstance(row, str) else _composition_key(row) for row in self.given]
 
 
 @dataclass(frozen=True)
-class CrystalPart(Part):
+class CrystalPart(_GivenPart):
     """pymatgen structures; in the place of one that could not be read stands a `UserError`."""
-
-    given: Sequence[Structure | UserError]
-    names: Sequence[str]
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.given)
-
-    @property
-    @override
-    def ids(self) -> list[str]:
-        return list(self.names)
 
     @property
     @override
     def formulas(self) -> list[str]:
         return [_reduced_formula(structure) for structure in self.given]
 
-    @property
-    @override
-    def columns(self) -> Mapping[str, Any]:
-        return self.extra
-
     def _structure(self, row: int) -> Structure:
         given = self.given[row]
         if isinstance(given, UserError):
             raise given
-        return given
+        structure: Structure = given
+        return structure
 
     @override
     def amounts(self) -> tuple[Amounts, RowErrors]:
@@ -229,7 +233,7 @@ class Source:
     kind
         Formulas, crystals or candidates.
     read
-        Called with the most rows of a part; yields the parts in order.
+        Called with the most rows of a part; yields the parts in order. Once only, where rows come from an iterator.
     n_rows
         None where only reading to the end would tell.
     about
@@ -238,19 +242,21 @@ class Source:
         Those of candidates, which fix the columns of their sites.
     name
         What messages call it.
+    rows
+        What messages call its rows.
     """
 
     kind: Kind
-    read: Any
+    read: Callable[[int], Iterator[Part]]
     n_rows: int | None = None
     about: int | None = None
     prototypes: tuple[Prototype, ...] = ()
     name: str = "the input"
+    rows: str = "formulas"
 
     def parts(self, size: int) -> Iterator[Part]:
         """Parts of at most `size` rows, in order."""
-        parts: Iterator[Part] = self.read(size)
-        return parts
+        return self.read(size)
 
 
 def source_of(data: Any) -> Source:
@@ -276,40 +282,51 @@ def source_of(data: Any) -> Source:
         return Source(
             "candidates", lambda size: map(CandidatePart, data.chunks(size)), len(data), prototypes=data.prototypes
         )
-    if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
+    _refuse_single(data)
+    names = map(str, data.index) if hasattr(data, "index") and hasattr(data, "iloc") else None
+    n_rows = len(data) if hasattr(data, "__len__") else None
+    rows = iter(data)
+    skipped = list(_up_to_the_first(rows))
+    first = skipped[-1] if skipped else None
+    if isinstance(first, CandidateTable):
+        tables = chain(skipped, rows)
+        return Source("candidates", lambda size: _parts_of(tables, size), prototypes=first.prototypes)
+    # of nothing at all every featurizer has its columns
+    kind: Kind = "crystals" if _is_structure(first) or isinstance(first, UserError) or not skipped else "formulas"
+    part = CrystalPart if kind == "crystals" else FormulaPart
+    everything = chain(skipped, rows)
+    called = "formulas" if first is None or isinstance(first, str) else f"rows of the type {type(first).__name__}"
+    return Source(kind, lambda size: (part(*given) for given in _batches(everything, names, size)), n_rows, rows=called)
+
+
+def _refuse_single(data: Any) -> None:
+    """Refuse what is no list of rows."""
+    single = isinstance(data, (str, bytes, Mapping)) or hasattr(data, "get_el_amt_dict") or _is_structure(data)
+    if single or not hasattr(data, "__iter__") or getattr(data, "shape", None) == ():
         raise UserError(
-            f"a list of formulas, a list of structures or a CandidateTable is expected, got {data!r:.60}; "
+            f"a list of formulas, a list of structures or a CandidateTable is expected, got a {type(data).__name__}; "
             "put a single one into a list"
         )
     if hasattr(data, "columns"):
         raise UserError(f"a table with the columns {', '.join(map(str, data.columns))}: name one, as frame['formula']")
-    names = map(str, data.index) if hasattr(data, "index") and hasattr(data, "iloc") else None
-    n_rows = len(data) if hasattr(data, "__len__") else None
-    rows = iter(data)
-    first = next(rows, None)
-    if isinstance(first, CandidateTable):
-        tables = _chain(first, rows, empty=False)
-        return Source("candidates", lambda size: _parts_of(tables, size), prototypes=first.prototypes)
-    kind: Kind = "crystals" if _is_structure(first) or isinstance(first, UserError) else "formulas"
-    part = CrystalPart if kind == "crystals" else FormulaPart
-    everything = _chain(first, rows, empty=n_rows == 0 or (n_rows is None and first is None))
-    return Source(kind, lambda size: (part(*given) for given in _batches(everything, names, size)), n_rows)
+
+
+def _up_to_the_first(rows: Iterator[Any]) -> Iterator[Any]:
+    """Take rows up to the first one that is not None, that one included."""
+    for row in rows:
+        yield row
+        if row is not None:
+            return
 
 
 def _parts_of(tables: Iterable[CandidateTable], size: int) -> Iterator[Part]:
     for table in tables:
+        if not hasattr(table, "prototype_index"):
+            raise UserError(f"a {type(table).__name__} among tables of candidates")
         yield from map(CandidatePart, table.chunks(size))
 
 
-def _chain(first: Any, rest: Iterator[Any], *, empty: bool) -> Iterator[Any]:
-    if not empty:
-        yield first
-        yield from rest
-
-
 def _batches(rows: Iterable[Any], names: Iterator[str] | None, size: int) -> Iterator[tuple[list[Any], list[str]]]:
-    from itertools import count, islice
-
     known_by = map(str, count()) if names is None else names
     rows = iter(rows)
     while batch := list(islice(rows, size)):
@@ -336,14 +353,28 @@ def _structure_key(structure: Any) -> str:
         return ""
     content = hashlib.sha256(np.ascontiguousarray(structure.lattice.matrix, dtype="<f8").tobytes())
     content.update(np.ascontiguousarray(structure.frac_coords, dtype="<f8").tobytes())
-    content.update("|".join(site.species_string for site in structure).encode())
+    species = [[[*written_species(kind), amount] for kind, amount in site.species.items()] for site in structure]
+    content.update(repr(species).encode())
     return content.hexdigest()
+
+
+def _composition_key(composition: Any) -> str:
+    """Hash of a composition in its order, oxidation states included; empty of what is none."""
+    if not hasattr(composition, "get_el_amt_dict"):
+        return ""
+    return _hashed(repr([[*written_species(kind), amount] for kind, amount in composition.items()]))
 
 
 def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _shortened(formula: Any) -> str:
-    text = "" if formula is None else str(formula)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+def _written(row: Any) -> str:
+    """Write a formula for people; empty of what cannot be written, such as an infinite amount."""
+    if row is None:
+        return ""
+    try:
+        text = str(row)
+    except (ArithmeticError, ValueError, TypeError):
+        return ""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

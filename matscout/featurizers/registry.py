@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matscout.errors import UserError, nearest
 from matscout.featurizers.base import Featurizer
 from matscout.featurizers.composition import PRESETS as COMPOSITION_PRESETS
+from matscout.featurizers.feature_files import OWN_COLUMNS
 from matscout.featurizers.structures import PRESETS as STRUCTURE_PRESETS
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ def make_featurizer(name: str, **options: Any) -> Featurizer:
     Parameters
     ----------
     name
-        One of `FEATURE_SETS`; the path of a CSV table of element properties, ``element,property,...``; or
+        One of `FEATURE_SETS`, or several of compositions with + between; the path of a CSV table of element properties,
+        ``element,property,...``; or
         ``matminer:CLASS`` or ``matminer:CLASS:PRESET`` for any featurizer of matminer.
     options
         Its options.
@@ -66,7 +69,7 @@ def make_featurizer(name: str, **options: Any) -> Featurizer:
     >>> make_featurizer("stoichiometry").takes, make_featurizer("geometry").takes
     ('compositions', 'crystals')
     """
-    if name in COMPOSITION_PRESETS or name.endswith(TABLE_ENDING):
+    if name.endswith(TABLE_ENDING) or all(part in COMPOSITION_PRESETS for part in name.split("+")):
         return _of_compositions(name, options)
     if name in STRUCTURE_PRESETS:
         from matscout.featurizers.structures import StructureFeaturizer
@@ -104,7 +107,8 @@ def resolve(featurizers: str | Featurizer | Sequence[str | Featurizer], source: 
     UserError
         One is unknown or given twice, or needs crystals where there are formulas, or there is none.
     """
-    given = [featurizers] if isinstance(featurizers, (str, Featurizer)) else list(featurizers)
+    one = isinstance(featurizers, (str, Featurizer)) or not hasattr(featurizers, "__iter__")
+    given: list[Any] = [featurizers] if one else list(featurizers)  # type: ignore[arg-type]
     if not given:
         raise UserError(f"no feature set is named. Known: {', '.join(FEATURE_SETS)}.")
     made = [_made(one, source) for one in given]
@@ -112,7 +116,9 @@ def resolve(featurizers: str | Featurizer | Sequence[str | Featurizer], source: 
         if any(featurizer.key == other.key for other in made[:i]):
             raise UserError(f'feature set "{featurizer.name}" is named twice')
         if featurizer.takes == "crystals" and source.kind == "formulas":
-            raise UserError(f"{featurizer.name} is made of crystals: formulas alone do not have it")
+            raise UserError(
+                f"{featurizer.name} is made of crystals (pymatgen Structures): {source.rows} do not have it"
+            )
         if featurizer.takes == "candidates" and source.kind != "candidates":
             raise UserError(f"{featurizer.name} is made of a candidate table; of crystals there is the set sites")
     return tuple(made)
@@ -131,13 +137,15 @@ def _made(one: str | Featurizer, source: Source) -> Featurizer:
 
 
 def column_names(featurizers: Sequence[Featurizer]) -> tuple[str, ...]:
-    """Names of all columns; one that several featurizers have gets the featurizer's name in front."""
-    seen: dict[str, int] = {}
+    """Names of all columns; one that several featurizers have gets the featurizer's name in front.
+
+    Of featurizers of one name, as with other options, the second is called so: "rdf 2".
+    """
+    seen = Counter([*OWN_COLUMNS, *(name for featurizer in featurizers for name in featurizer.feature_names)])
+    names: list[str] = []
+    before = Counter[str]()
     for featurizer in featurizers:
-        for name in featurizer.feature_names:
-            seen[name] = seen.get(name, 0) + 1
-    return tuple(
-        name if seen[name] == 1 else f"{featurizer.name} {name}"
-        for featurizer in featurizers
-        for name in featurizer.feature_names
-    )
+        before[featurizer.name] += 1
+        number = f" {before[featurizer.name]}" if before[featurizer.name] > 1 else ""
+        names += [name if seen[name] == 1 else f"{featurizer.name}{number} {name}" for name in featurizer.feature_names]
+    return tuple(names)

@@ -90,14 +90,14 @@ class RowProcess:
         UserError
             The featurizer cannot be made in another process: no row is to blame.
         """
-        limit = self.time_limit if featurizer.time_limit is None else featurizer.time_limit
+        limit = min((one for one in (self.time_limit, featurizer.time_limit) if one is not None), default=inf)
         try:
             message = row_message({"featurizer": featurizer.key}, row)
         except TypeError as error:
             return failed_row(featurizer, error)
         with self._lock:
             try:
-                return self._ask(featurizer, message, inf if limit is None else limit)
+                return self._ask(featurizer, message, limit)
             except BaseException:  # Ctrl-C: an answer that comes later must not be taken for the next row's
                 self.close()
                 raise

@@ -58,11 +58,17 @@ def failed_row(
 class InlineRunner:
     """Runs rows in this process: nothing between, and nothing to stop a row that does not end."""
 
+    def __init__(self) -> None:
+        self._prepared: set[int] = set()
+
     def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:
         """See `RowRunner`."""
+        if id(featurizer) not in self._prepared:
+            featurizer.prepare()
+            self._prepared.add(id(featurizer))
         start = time.perf_counter()
         try:
-            values = np.asarray(featurizer.featurize(row), dtype=float)
+            values = np.array(featurizer.featurize(row), dtype=float)  # a copy: it may use its own array again
         except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
             return failed_row(featurizer, error, time.perf_counter() - start)
         if values.shape != (len(featurizer),):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matscout.crystals._wyckoff import site_symmetry_orders
-from matscout.featurizers.base import Featurizer
+from matscout.errors import UserError
+from matscout.featurizers.base import ELEMENT_DATA, MAGPIE_DATA, SYMMETRY, WYCKOFF_DATA, CandidateFeaturizer
 from matscout.featurizers.elements import site_table
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ CHUNK_ROWS = 65_536
 """Rows worked on at a time: bounds the memory beside the result."""
 
 
-class SiteFeaturizer(Featurizer):
+class SiteFeaturizer(CandidateFeaturizer):
     """Numbers from the elements on the roles of a prototype, and from the prototype.
 
     Columns, in order:
@@ -44,52 +45,52 @@ class SiteFeaturizer(Featurizer):
     Parameters
     ----------
     prototypes
-        The prototypes of the table; they fix the columns. None takes those of the table at each transform.
+        Those of the tables to come, as in ``SiteFeaturizer(table.prototypes)``; they fix the columns.
 
     Attributes
     ----------
     feature_names, units, citations, version, software, options
-        See `Featurizer`. What depends on the prototypes raises a ValueError where they are not known yet.
+        See `Featurizer`.
     """
 
-    takes = "candidates"
     name = "sites"
     version = 2
-    software = ("matminer", "pymatgen", "spglib")
+    software = (*ELEMENT_DATA, *MAGPIE_DATA, *SYMMETRY, *WYCKOFF_DATA)
 
-    def __init__(self, prototypes: Sequence[Prototype] | None = None) -> None:
-        self._prototypes = None if prototypes is None else tuple(prototypes)
+    def __init__(self, prototypes: Sequence[Prototype]) -> None:
+        self._prototypes = tuple(prototypes)
+        columns = _columns(self._prototypes)
+        self.feature_names = tuple(columns)
+        self.units = tuple(columns.values())
         self.citations = site_table().citations
-        if self._prototypes is not None:
-            columns = _columns(self._prototypes)
-            self.feature_names = tuple(columns)
-            self.units = tuple(columns.values())
-            self.options = {"prototypes": [prototype.key for prototype in self._prototypes]}
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("feature_names", "units", "options"):
-            raise ValueError("the columns depend on the prototypes: use SiteFeaturizer(table.prototypes)")
-        raise AttributeError(name)
+        self.options = {"prototypes": [prototype.key for prototype in self._prototypes]}
 
     def __repr__(self) -> str:
-        names = [prototype.name for prototype in self._prototypes or ()]
-        return f"SiteFeaturizer({', '.join(names) or None})"
+        return f"SiteFeaturizer({', '.join(prototype.name for prototype in self._prototypes)})"
+
+    def recipe(self) -> dict[str, Any]:
+        """Refuse to be made again by name: the keys of prototypes identify them, and do not hold them.
+
+        Raises
+        ------
+        UserError
+            Always.
+        """
+        raise UserError("this set is made from the prototypes of a table: SiteFeaturizer(table.prototypes)")
 
     def transform(self, table: CandidateTable) -> NDArray[np.float64]:
         """Features of each candidate, shape (n, n_features); memory beside it is bounded."""
-        bound = self if self._prototypes is not None else SiteFeaturizer(table.prototypes)
-        out = np.empty((len(table), len(bound)))
+        out = np.empty((len(table), len(self)))
         start = 0
         for part in table.chunks(CHUNK_ROWS):
-            bound.fill(part, out[start : start + len(part)])
+            self.fill(part, out[start : start + len(part)])
             start += len(part)
         return out
 
     def fill(self, table: CandidateTable, out: NDArray[np.floating[Any]]) -> None:
         """Write the features of a (part of a) table into `out`, shape (n, n_features), rounded to its precision."""
-        prototypes = table.prototypes if self._prototypes is None else self._prototypes
-        index = _prototype_rows(table, prototypes)
-        place, multiplicity = _roles(prototypes)
+        index = _prototype_rows(table, self._prototypes)
+        place, multiplicity = _roles(self._prototypes)
         multiplicity = multiplicity[index]
         values = site_table().values
         sites = [values.take(_elements(table, place[index, role]), axis=0) for role in range(place.shape[1])]
@@ -100,8 +101,8 @@ class SiteFeaturizer(Featurizer):
         column = fill_pairs(sites, out, len(sites) * width)
         out[:, column] = table.volume
         out[:, column + 1] = packing_fraction(sites, multiplicity, table.volume)
-        if len(prototypes) > 1:
-            out[:, column + 2 :] = _prototype_columns(prototypes)[index]
+        if len(self._prototypes) > 1:
+            out[:, column + 2 :] = _prototype_columns(self._prototypes)[index]
 
 
 def _columns(prototypes: Sequence[Prototype]) -> dict[str, str]:

@@ -180,7 +180,8 @@ def slurm_cluster(settings: Settings) -> Iterator[SlurmCluster]:
     # A worker that died is started again by its job, which dask must not cancel meanwhile.
     with folder, dask.config.set({"distributed.deploy.lost-worker-timeout": f"{_RESTART_SECONDS} s"}):
         try:
-            cluster = SlurmCluster(settings, Path(folder.name))
+            with dask.config.set({"temporary-directory": folder.name}):
+                cluster = SlurmCluster(settings, Path(folder.name))
         except (ValueError, RuntimeError, OSError) as error:
             raise UserError(f"cannot start a dask scheduler for Slurm jobs: {error}") from None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,9 @@ import numpy as np
 from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError, nearest
 from matscout.featurizers.base import CrystalFeaturizer, Descriptor
-from matscout.featurizers.errors import RowErrors, row_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
-    from pymatgen.core.structure import Structure
 
 PRESETS: dict[str, str] = {
     "geometry": "geometry:Geometry",
@@ -65,7 +62,7 @@ class StructureFeaturizer(CrystalFeaturizer):
         _refuse_unknown(preset, kind, options)
         self._descriptor = kind(**options)
         self.name = preset
-        self.options = options
+        self.options = _unlike_default(kind, options)
         self.feature_names = self._descriptor.names
         self.units = self._descriptor.units
         self.citations = self._descriptor.citations
@@ -73,43 +70,21 @@ class StructureFeaturizer(CrystalFeaturizer):
         self.software = self._descriptor.software
 
     def prepare(self) -> None:
-        """Load what the descriptor needs, by describing rock salt."""
+        """Load what the descriptor needs, by describing rock salt.
+
+        Raises
+        ------
+        UserError
+            What the descriptor needs is not installed.
+        """
+        self._descriptor.check_installed()
         rock_salt = Crystal(2.82 * (1 - np.eye(3)), np.array([[0.0] * 3, [0.5] * 3]), np.array([11, 17]))
-        with suppress(UserError):  # its options may exclude these elements
+        with suppress(Exception):  # its options may exclude these elements; what fails for every row, each row says
             self._descriptor.describe(rock_salt)
 
     def featurize(self, row: Crystal) -> NDArray[np.float64]:
         """Features of one crystal, shape (n_features,)."""
         return self._descriptor.describe(row)
-
-    def transform(self, structures: Iterable[Structure], *, strict: bool = False) -> NDArray[np.float64]:
-        """Features of each crystal, shape (n, n_features), one after the other in this process.
-
-        A crystal that has none is a row of NaN and is named in a warning; `featurize` returns the errors with the
-        numbers, and works on many crystals at a time.
-
-        Parameters
-        ----------
-        structures
-            pymatgen structures.
-        strict
-            Raise instead.
-
-        Raises
-        ------
-        UserError
-            With `strict`: some rows have no features; it names the first ten.
-        """
-        errors = RowErrors()
-        rows = []
-        for i, structure in enumerate(structures):
-            try:
-                rows.append(self.featurize(Crystal.from_structure(structure)))
-            except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
-                errors.add(i, row_error(error))
-                rows.append(np.full(len(self), np.nan))
-        errors.report(n_rows=len(rows), strict=strict)
-        return np.array(rows, dtype=float).reshape(len(rows), len(self))
 
 
 def _refuse_unknown(preset: str, kind: type[Descriptor], options: dict[str, Any]) -> None:
@@ -119,3 +94,17 @@ def _refuse_unknown(preset: str, kind: type[Descriptor], options: dict[str, Any]
             near = nearest(name, known)
             hint = f" Did you mean {near}?" if near else ""
             raise UserError(f'{preset} has no option "{name}".{hint} It has: {", ".join(known) or "none"}.')
+
+
+def _unlike_default(kind: type[Descriptor], options: dict[str, Any]) -> dict[str, Any]:
+    """Options without those that say what holds anyway, as JSON gives them back: they are part of the key."""
+    parameters = inspect.signature(kind).parameters
+    return {name: value for name, value in options.items() if not _same(value, parameters[name].default)}
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether an option says the same as its default; JSON knows no tuples."""
+    try:
+        return bool(json.loads(json.dumps(value)) == json.loads(json.dumps(default)))
+    except (TypeError, ValueError):
+        return False

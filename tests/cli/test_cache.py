@@ -82,8 +82,8 @@ def test_the_table_shows_each_featurizer_with_its_options_rows_and_size(run, cac
     ]
     assert embedding.split()[:6] == ["embedding", "cutoff=5.0", "pooling=mean", "-", "2", "2"]
     assert geometry.split()[0] == "geometry"
-    assert geometry.split()[2].startswith("spglib=")
-    assert geometry.split()[3:6] == ["5", "1,234", "0"]
+    assert "spglib=" in geometry
+    assert geometry.split()[4:7] == ["5", "1,234", "0"]
     assert total.startswith("1,236 rows of 2 featurizers, ")
 
 

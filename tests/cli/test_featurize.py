@@ -41,7 +41,7 @@ def test_formulas_of_a_csv_are_magpie_unless_said_otherwise(featurize, tmp_path)
     (tmp_path / "known.csv").write_text("formula,gap\nNaCl,5.0\nsalt,1.0\n")
     said = featurize("known.csv", "-o", "features.parquet")
     assert "known.csv: 2 formulas, 132 features each" in said
-    assert "1 rows have no features" in said
+    assert "1 row has no features" in said
     assert "row 1: " in said
     frame = pd.read_parquet(tmp_path / "features.parquet")
     assert frame["gap"].tolist() == [5.0, 1.0]

@@ -26,15 +26,10 @@ def test_a_candidate_is_the_structure_of_its_table():
 def test_it_goes_into_pymatgen_and_back_without_charges():
     crystal = Crystal.from_structure(CSCL)
     back = Crystal.from_structure(crystal.structure())
-    assert back.content_key() == crystal.content_key()
+    np.testing.assert_array_equal(back.lattice, crystal.lattice)
+    assert back.numbers.tolist() == crystal.numbers.tolist() == [55, 17]
     assert crystal.structure().formula == "Cs1 Cl1"
     assert all(site.specie.symbol in {"Cs", "Cl"} for site in crystal.structure())
-
-
-def test_the_key_is_of_exactly_these_numbers():
-    moved = CSCL.copy()
-    moved.translate_sites([0, 1], [1e-12, 0, 0])
-    assert Crystal.from_structure(moved).content_key() != Crystal.from_structure(CSCL).content_key()
 
 
 @given(shear=st.integers(-3, 3), offset=st.floats(-3, 3), distance=st.floats(0.01, 0.45))

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,8 +22,13 @@ SYMMETRIC = {
 }
 
 
+@cache
+def _symmetric(name):
+    return Structure.from_spacegroup(*SYMMETRIC[name])  # slow for face-centred cells
+
+
 def symmetric_crystal(name):
-    return Structure.from_spacegroup(*SYMMETRIC[name])
+    return _symmetric(name).copy()
 
 
 def random_crystal(rng, elements=("Li", "O", "Ti", "Cs"), most=6):

@@ -454,7 +454,7 @@ def test_contents_say_what_is_kept(cache):
     cache.put(Toy(cutoff=5.0, version=3), {"a": row(1, 2, 3)})
     geometry, toy = cache.contents()
     assert (geometry.featurizer, geometry.rows, geometry.errors, geometry.n_features) == ("geometry", 2, 1, 5)
-    assert geometry.software.keys() == {"spglib"}
+    assert geometry.software.keys() == {"pymatgen-core", "spglib"}
     assert (toy.featurizer, toy.options, toy.version, toy.errors) == ("toy", {"cutoff": 5.0}, 3, 0)
     assert toy.key == Toy(cutoff=5.0, version=3).key
     assert toy.bytes == (cache.folder / f"{toy.key}.sqlite").stat().st_size

@@ -188,7 +188,7 @@ def test_rows_do_not_depend_on_the_rows_beside_them(name, monkeypatch):
     featurizer = CompositionFeaturizer(name)
     whole = featurizer.transform(formulas)
     for size in (1, 4):
-        monkeypatch.setattr(composition, "CHUNK_ROWS", size)
+        monkeypatch.setattr(composition, "ROWS_AT_ONCE", size)
         np.testing.assert_array_equal(featurizer.transform(formulas), whole)
     monkeypatch.undo()
     np.testing.assert_array_equal(featurizer.transform(formulas * 100)[-len(formulas) :], whole)
@@ -234,7 +234,7 @@ def test_a_row_that_is_no_composition_is_nan_alone_and_named_in_a_warning():
 
 
 def test_strict_raises_once_with_the_first_ten(monkeypatch):
-    monkeypatch.setattr(composition, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(composition, "ROWS_AT_ONCE", 7)
     rows = ["Fe", *["Zz"] * 12, "FeO"]
     with pytest.raises(FeatureRowsError, match="12 of 14 rows") as caught:
         CompositionFeaturizer("magpie").transform(rows, strict=True)

@@ -302,7 +302,7 @@ def test_the_key_says_what_the_numbers_depend_on():
     }
     assert len(keys) == 4
     assert Matminer("DensityFeatures", time_limit=1).key == Matminer("DensityFeatures", time_limit=None).key
-    assert Matminer("DensityFeatures").identity()["software"].keys() == {"matminer", "pymatgen-core"}
+    assert Matminer("DensityFeatures").identity()["software"].keys() == {"matminer", "pymatgen", "pymatgen-core"}
 
 
 def test_the_key_of_a_class_of_ones_own_changes_with_its_source(own):

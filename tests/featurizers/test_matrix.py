@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Composition, Lattice, Species, Structure
 
 from matscout.errors import UserError
 from matscout.featurizers import (
@@ -76,11 +76,11 @@ def test_sets_stand_beside_each_other_in_the_order_asked_for(table):
 
 def test_parts_are_the_rows_of_the_whole(table):
     whole = featurize(table, ["magpie", "sites"])
-    parts = list(iterate_features(table, ["magpie", "sites"], chunk_rows=5))
+    parts = list(iterate_features(table, ["magpie", "sites"], rows_at_once=5))
     assert [len(part) for part in parts] == [5, 5, 5, 5, 4]
     np.testing.assert_array_equal(np.vstack([part.values for part in parts]), whole.values)
     assert sum((part.ids for part in parts), ()) == whole.ids
-    np.testing.assert_array_equal(featurize(table, ["magpie", "sites"], chunk_rows=4).values, whole.values)
+    np.testing.assert_array_equal(featurize(table, ["magpie", "sites"], rows_at_once=4).values, whole.values)
 
 
 def test_formulas_compositions_candidates_and_crystals_of_one_composition_have_the_same_row(table):
@@ -105,7 +105,7 @@ def test_a_generator_is_read_as_it_is_needed():
             read.append(formula)
             yield formula
 
-    parts = iterate_features(formulas(), "stoichiometry", chunk_rows=2)
+    parts = iterate_features(formulas(), "stoichiometry", rows_at_once=2)
     assert next(parts).formulas == ("NaCl", "MgO")
     assert "Fe2O3" not in read
     assert len(featurize(formulas(), "stoichiometry")) == 4
@@ -169,8 +169,40 @@ def test_what_is_no_list_of_rows_is_refused():
         featurize("NaCl", "magpie")
     with pytest.raises(UserError, match="put a single one into a list"):
         featurize(3, "magpie")
+    for single in (ROCK_SALT, Composition("NaCl"), {"Na": 1, "Cl": 1}):
+        with pytest.raises(UserError, match="put a single one into a list"):
+            featurize(single, "magpie")
     with pytest.raises(UserError, match="name one"):
         featurize(pd.DataFrame({"formula": ["NaCl"]}), "magpie")
+
+
+def test_nothing_at_all_has_the_columns_of_every_set_and_a_gap_in_front_is_one_bad_row():
+    assert featurize([], ["magpie", "geometry"]).values.shape == (0, 137)
+    matrix = featurize([None, ROCK_SALT], "geometry", cache=False)
+    assert list(matrix.errors) == [0]
+    with pytest.raises(UserError, match="rows of the type dict do not have it"):
+        featurize([ROCK_SALT.as_dict()], "geometry")
+
+
+def test_an_infinite_amount_is_an_error_of_its_row():
+    matrix = featurize(["NaCl", Composition({"Fe": float("inf")})], "stoichiometry")
+    assert list(matrix.errors) == [1]
+
+
+def test_an_error_without_words_is_an_error_too():
+    class Silent(Counting):
+        def featurize(self, row):
+            raise UserError("")
+
+    assert featurize([ROCK_SALT], Silent(), cache=False).errors == {0: "UserError"}
+
+
+def test_arguments_that_make_no_sense_are_named():
+    for wrong in ({"rows_at_once": -1}, {"rows_at_once": 1.5}, {"time_limit": -1}, {"cache": 3}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            featurize(["NaCl"], "magpie", **wrong)
+    with pytest.raises(UserError, match="the name of a feature set is expected, got None"):
+        featurize(["NaCl"], None)
 
 
 # which featurizers
@@ -207,12 +239,22 @@ def test_options_change_the_key():
     assert make_featurizer("rdf").key != make_featurizer("rdf", r_max=5.0).key
 
 
+def test_two_featurizers_of_one_name_and_names_of_the_file_are_told_apart():
+    both = featurize([ROCK_SALT], [make_featurizer("rdf"), make_featurizer("rdf", smoothness=1)], cache=False)
+    assert len(set(both.names)) == len(both.names) == 120
+
+    class Named(Counting):
+        feature_names = ("id",)
+
+    assert featurize([ROCK_SALT], Named(), cache=False).names == ("counting id",)
+
+
 # files
 
 
 def test_a_file_has_the_same_numbers_as_32_bits(table, tmp_path):
     path = tmp_path / "features.parquet"
-    written = featurize(table, ["magpie", "sites"], output=path, chunk_rows=7)
+    written = featurize(table, ["magpie", "sites"], output=path, rows_at_once=7)
     matrix = featurize(table, ["magpie", "sites"])
     frame = pd.read_parquet(path)
     assert (written.n_rows, written.n_features, written.n_errors) == (len(table), len(matrix.names), 0)
@@ -267,6 +309,34 @@ def test_what_was_made_once_is_not_made_again(tmp_path):
     assert again.seconds_per_row > 0
 
 
+def test_species_of_states_that_look_alike_are_not_taken_for_each_other(tmp_path):
+    almost = [Composition({Species("Fe", state): 3, Species("O", -2): 4}) for state in (2.666, 2.674)]
+    ours = featurize(almost, "matminer:OxidationStates", cache=tmp_path)
+    again = featurize(almost, "matminer:OxidationStates", cache=tmp_path)
+    column = ours.names.index("maximum oxidation state")
+    assert ours.values[:, column].tolist() == again.values[:, column].tolist() == [2.666, 2.674]
+
+
+def test_features_of_a_class_of_a_function_are_not_kept(tmp_path):
+    class Local(Counting):
+        pass
+
+    for _ in range(2):
+        assert featurize([ROCK_SALT], Local(), cache=tmp_path).n_cached == 0
+
+
+def test_an_array_that_a_featurizer_uses_again_is_copied():
+    class Reusing(Counting):
+        array = np.zeros(1)
+
+        def featurize(self, row):
+            self.array[:] = len(row)
+            return self.array
+
+    matrix = featurize([ROCK_SALT, ROCK_SALT * (2, 1, 1)], Reusing(), cache=False)
+    assert matrix.values[:, 0].tolist() == [8, 16]
+
+
 def test_the_cache_is_asked_by_version_and_options(tmp_path):
     cache, counting, newer = FeatureCache(tmp_path), Counting(), Counting()
     newer.version = 2
@@ -277,7 +347,7 @@ def test_the_cache_is_asked_by_version_and_options(tmp_path):
 
 def test_progress_is_told_after_each_part(table):
     told = []
-    featurize(table, "stoichiometry", chunk_rows=10, progress=lambda done, total: told.append((done, total)))
+    featurize(table, "stoichiometry", rows_at_once=10, progress=lambda done, total: told.append((done, total)))
     assert told == [(10, 24), (20, 24), (24, 24)]
 
 

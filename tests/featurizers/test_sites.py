@@ -8,6 +8,7 @@ from pymatgen.core.periodic_table import Element
 
 from matscout.db.candidates import CandidateTable
 from matscout.db.prototypes import Prototype
+from matscout.errors import UserError
 from matscout.featurizers import CompositionFeaturizer, SiteFeaturizer, sites
 from matscout.workflows.enumeration import enumerate_candidates, get_prototype, prototype_library
 
@@ -25,10 +26,10 @@ def mixed():
 
 
 def columns(table):
-    names = SiteFeaturizer(table.prototypes).feature_names
-    values = SiteFeaturizer().transform(table)
-    assert values.shape == (len(table), len(names))
-    return dict(zip(names, values.T, strict=True))
+    featurizer = SiteFeaturizer(table.prototypes)
+    values = featurizer.transform(table)
+    assert values.shape == (len(table), len(featurizer))
+    return dict(zip(featurizer.feature_names, values.T, strict=True))
 
 
 def perovskites_of(*decorations):
@@ -99,9 +100,10 @@ def test_packing_fraction_falls_with_the_volume(perovskites):
 
 
 def test_rows_do_not_depend_on_the_chunk_they_fall_into(mixed, monkeypatch):
-    whole = SiteFeaturizer().transform(mixed)
+    bound = SiteFeaturizer(mixed.prototypes)
+    whole = bound.transform(mixed)
     monkeypatch.setattr(sites, "CHUNK_ROWS", 3)
-    np.testing.assert_array_equal(SiteFeaturizer().transform(mixed), whole)
+    np.testing.assert_array_equal(bound.transform(mixed), whole)
 
 
 def test_a_part_of_a_table_has_the_rows_of_the_whole(mixed):
@@ -169,11 +171,15 @@ def test_it_travels_to_another_process(mixed):
     np.testing.assert_array_equal(there.transform(mixed), bound.transform(mixed))
 
 
-@pytest.mark.parametrize("attribute", ["feature_names", "units", "options", "key"])
-def test_names_wait_for_the_prototypes(attribute):
-    with pytest.raises(ValueError, match=r"SiteFeaturizer\(table.prototypes\)"):
-        getattr(SiteFeaturizer(), attribute)
+def test_it_cannot_be_made_again_from_its_name(mixed):
+    with pytest.raises(UserError, match=r"SiteFeaturizer\(table.prototypes\)"):
+        SiteFeaturizer(mixed.prototypes).recipe()
 
 
-def test_it_says_whom_to_cite():
-    assert any("Shannon" in citation for citation in SiteFeaturizer().citations)
+def test_it_knows_whose_releases_change_its_numbers(mixed):
+    software = SiteFeaturizer(mixed.prototypes).identity()["software"]
+    assert software.keys() == {"matminer", "pymatgen", "pymatgen-core", "spglib"}
+
+
+def test_it_says_whom_to_cite(mixed):
+    assert any("Shannon" in citation for citation in SiteFeaturizer(mixed.prototypes).citations)

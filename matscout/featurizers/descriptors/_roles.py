@@ -53,7 +53,6 @@ def volume_and_packing(crystal: Crystal, found: CrystalRoles) -> tuple[float, fl
 @cache
 def _places() -> tuple[int, ...]:
     """Place of each element by electronegativity, then atomic number, by atomic number; unknown ones at the end."""
-    electronegativity = site_table().values[:, site_table().properties.index("electronegativity")]
-    order = np.argsort(np.nan_to_num(electronegativity, nan=np.inf), kind="stable")
+    order = np.argsort(np.nan_to_num(site_table().column("electronegativity"), nan=np.inf), kind="stable")
     places: NDArray[np.intp] = np.argsort(order)
     return tuple(places.tolist())

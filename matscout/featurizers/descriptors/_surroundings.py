@@ -86,8 +86,14 @@ def refuse_large(crystal: Crystal, radius: float) -> None:
         )
 
 
-def neighbours_within(crystal: Crystal, radius: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pairs of neighbours in both directions: the site each one starts from, and its length in Å; shape (n_pairs,)."""
+def neighbours_within(
+    crystal: Crystal, radius: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Sites of the cell, their neighbours within `radius` in any cell, and the distances in Å, each shape (n_pairs,).
+
+    A pair is there in both directions; an atom and its own images are pairs. In a skewed cell the search looks through
+    far too many images: give it a compact one.
+    """
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     coords = np.ascontiguousarray(crystal.cart_coords)
@@ -100,4 +106,4 @@ def neighbours_within(crystal: Crystal, radius: float) -> tuple[NDArray[np.int64
         tol=1e-8,
     )
     others = (centres != neighbours) | images.any(axis=1)
-    return centres[others], distances[others]
+    return centres[others], neighbours[others], distances[others]

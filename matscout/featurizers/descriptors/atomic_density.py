@@ -14,7 +14,7 @@ import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, symbols
 from matscout.errors import UserError
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import MAGPIE_DATA, Descriptor
 from matscout.featurizers.descriptors._dscribe import (
     HIMANEN_CITATION,
     LAAKSO_CITATION,
@@ -89,7 +89,7 @@ class _Surroundings(Descriptor):
     dscribe gets the elements numbered from 1 in the place of their atomic numbers: only their number is its business.
     """
 
-    software = ("dscribe", "matminer")  # matminer brings the elements' properties
+    software = ("dscribe", *MAGPIE_DATA)
 
     def __init__(
         self,
@@ -392,7 +392,6 @@ def _relative(weight: str) -> NDArray[np.float64]:
     """Weights of elements by atomic number, shape (119,): 1 at most, NaN where the property is unknown."""
     if weight == "one":
         return np.ones(N_ELEMENTS)
-    table = site_table()
-    values = table.values[:, table.properties.index(weight)]
+    values = site_table().column(weight)
     relative: NDArray[np.float64] = values / np.nanmax(values)
     return relative

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from matscout.errors import UserError
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import MAGPIE_DATA, Descriptor
 from matscout.featurizers.descriptors._options import checked_number, checked_whole
-from matscout.featurizers.descriptors._surroundings import compact
+from matscout.featurizers.descriptors._surroundings import compact, neighbours_within
 from matscout.featurizers.elements import MAGPIE_CITATION, site_table
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class RadialDistribution(Descriptor):
     """
 
     version = 1
-    software = ("matminer",)  # which the electronegativities come from
+    software = MAGPIE_DATA
     citations = (BHATIA_THORNTON_CITATION, WILLIGHAGEN_CITATION, MAGPIE_CITATION)
 
     def __init__(
@@ -106,8 +105,10 @@ class RadialDistribution(Descriptor):
         volume_per_atom = crystal.volume / len(crystal)
         unit = self._width * (volume_per_atom ** (1 / 3) if self._scaled else 1.0)  # Å
         # A spline reaches smoothness / 2 bins beyond its own.
-        centres, neighbours, distances = _pairs(crystal, (self._n_bins + self._smoothness / 2) * unit)
-        deviation = _electronegativity()[crystal.numbers]
+        radius = (self._n_bins + self._smoothness / 2) * unit
+        _refuse_many(crystal, radius)
+        centres, neighbours, distances = neighbours_within(compact(crystal), radius)
+        deviation = site_table().column("electronegativity")[crystal.numbers]
         deviation = deviation - deviation.mean()
         # Each pair is there in both directions, so that d_i stands for the mean of d_i and d_j.
         weights = np.array([np.ones(len(distances)), deviation[centres], deviation[centres] * deviation[neighbours]])
@@ -129,36 +130,20 @@ def _number_of_bins(r_max: float, width: float) -> int:
     return n_bins
 
 
-def _pairs(crystal: Crystal, radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Sites of the cell, their neighbours within `radius` in any cell, and the distances in Å, each shape (n_pairs,).
-
-    A pair is there in both directions; an atom and its own images are pairs.
+def _refuse_many(crystal: Crystal, radius: float) -> None:
+    """Refuse a crystal with far too many pairs of atoms within `radius` (Å).
 
     Raises
     ------
     UserError
-        There are far too many.
+        There are more than fit into memory.
     """
-    from pymatgen.optimization.neighbors import find_points_in_spheres
-
     expected = len(crystal) ** 2 / crystal.volume * 4 / 3 * np.pi * radius**3
     if expected > _MOST_PAIRS:
         raise UserError(
             f"about {expected:.1e} pairs of atoms within r_max, more than {_MOST_PAIRS:.0e}; take a smaller r_max, "
             "or the primitive cell"
         )
-    crystal = compact(crystal)  # in a skewed one the search looks through far too many images
-    coords = np.ascontiguousarray(crystal.cart_coords)
-    centres, neighbours, images, distances = find_points_in_spheres(
-        coords,
-        coords,
-        r=radius,
-        pbc=np.ones(3, dtype=np.int64),
-        lattice=np.ascontiguousarray(crystal.lattice),
-        tol=1e-8,
-    )
-    others = (centres != neighbours) | images.any(axis=1)
-    return centres[others], neighbours[others], distances[others]
 
 
 def _histograms(
@@ -210,10 +195,3 @@ def _shell_volumes(n_bins: int, degree: int) -> NDArray[np.float64]:
     middles = np.arange(n_bins, dtype=np.float64) + 0.5
     volumes: NDArray[np.float64] = 4 * np.pi * (middles**2 + (degree + 1) / 12)
     return volumes
-
-
-@cache
-def _electronegativity() -> NDArray[np.float64]:
-    """Electronegativities on Pauling's scale by atomic number, shape (119,); NaN where there is none."""
-    table = site_table()
-    return table.values[:, table.properties.index("electronegativity")]

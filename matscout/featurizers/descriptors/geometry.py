@@ -9,7 +9,7 @@ import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, symbols
 from matscout.errors import UserError
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import ELEMENT_DATA, SYMMETRY, Descriptor
 from matscout.featurizers.elements import MAGPIE_CITATION, PYMATGEN_CITATION
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Geometry(Descriptor):
     names = ("density", "vpa", "packing fraction", "primitive sites", "space group number")
     units = ("g/cm^3", "Å^3/atom", "", "", "")
     citations = (MAGPIE_CITATION, PYMATGEN_CITATION)
-    software = ("spglib",)
+    software = (*ELEMENT_DATA, *SYMMETRY)
 
     def describe(self, crystal: Crystal) -> NDArray[np.float64]:
         """See the class."""

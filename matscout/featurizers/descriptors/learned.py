@@ -92,7 +92,7 @@ class ChgnetEmbedding(Descriptor):
     Raises
     ------
     UserError
-        chgnet is not installed, or an option has a value it cannot take.
+        An option has a value it cannot take; at the first crystal, if chgnet is not installed.
 
     References
     ----------
@@ -105,16 +105,20 @@ class ChgnetEmbedding(Descriptor):
     def __init__(self, *, pool: Sequence[str] = ("mean", "std"), model: str = "0.3.0") -> None:
         if model not in MODELS:
             raise UserError(f"chgnet: unknown model {model!r}. Known: {', '.join(MODELS)}.")
-        if not _installed():
-            raise UserError("the descriptor chgnet needs chgnet and torch: pip install 'matscout[gnn]'")
         self._pools = checked_names("pool", pool, tuple(POOLS))
         self._model = model
         kinds = ("crystal", *(f"atom {name}" for name in self._pools))
         self.names = tuple(f"chgnet {kind} {i}" for kind in kinds for i in range(_WIDTH))
         self.units = ("",) * len(self.names)
 
+    def check_installed(self) -> None:
+        """See `Descriptor`."""
+        if not all(find_spec(package) for package in ("chgnet", "torch")):
+            raise UserError("the descriptor chgnet needs chgnet and torch: pip install 'matscout[gnn]'")
+
     def describe(self, crystal: Crystal) -> NDArray[np.float64]:
         """See the class."""
+        self.check_installed()
         _refuse_elements(crystal)
         refuse_dense(crystal)
         crystal = compact(crystal)
@@ -123,10 +127,6 @@ class ChgnetEmbedding(Descriptor):
             _refuse_surroundings(crystal, network.graph_converter)
             of_crystal, of_atoms = _vectors(network, crystal)
         return np.concatenate([of_crystal / len(crystal), pooled(of_atoms, self._pools)])
-
-
-def _installed() -> bool:
-    return all(find_spec(package) for package in ("chgnet", "torch"))
 
 
 def _refuse_elements(crystal: Crystal) -> None:
@@ -138,7 +138,7 @@ def _refuse_elements(crystal: Crystal) -> None:
 def _refuse_surroundings(crystal: Crystal, converter: Any) -> None:
     """Refuse atoms without neighbours, of which there is no graph, and graphs that do not fit into memory."""
     refuse_large(crystal, converter.atom_graph_cutoff)
-    centres, distances = neighbours_within(crystal, converter.atom_graph_cutoff)
+    centres, _, distances = neighbours_within(crystal, converter.atom_graph_cutoff)
     alone = np.flatnonzero(np.bincount(centres, minlength=len(crystal)) == 0)
     if len(alone):
         symbol = symbols()[crystal.numbers[alone[0]]]

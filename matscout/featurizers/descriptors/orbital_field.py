@@ -9,8 +9,9 @@ import numpy as np
 
 from matscout.db._elements import N_ELEMENTS, symbols
 from matscout.errors import UserError
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import ELEMENT_DATA, Descriptor
 from matscout.featurizers.descriptors._tessellation import tessellate
+from matscout.featurizers.descriptors._units import BOHR
 from matscout.featurizers.elements import PYMATGEN_CITATION
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ PHAM_CITATION = (
     "Sci. Technol. Adv. Mater. 18, 756 (2017), doi:10.1080/14686996.2017.1378060"
 )
 
-_BOHR = 0.529177210544  # Å; CODATA 2022
 _SUBSHELLS = {"s": 2, "p": 6, "d": 10, "f": 14}
 _OCCUPATIONS = [f"{subshell}^{n}" for subshell, most in _SUBSHELLS.items() for n in range(1, most + 1)]
 _PERIODS = [f"period {n}" for n in range(1, 8)]
@@ -60,7 +60,7 @@ class OrbitalField(Descriptor):
     """
 
     version = 1
-    software = ("pymatgen",)
+    software = ELEMENT_DATA
     citations = (PHAM_CITATION, PYMATGEN_CITATION)
 
     def __init__(self, *, period_tag: bool = False) -> None:
@@ -80,7 +80,7 @@ class OrbitalField(Descriptor):
             raise UserError(f"no electronic structure is known of {unknown}")
         facets = tessellate(crystal)
         shares = facets.solid_angles / facets.largest(facets.solid_angles)[facets.sites]
-        weights = shares / (facets.distances / _BOHR)
+        weights = shares / (facets.distances / BOHR)
         # Sums by pair of elements first: there are few of those.
         between = np.zeros((len(elements), len(elements)))
         np.add.at(between, (element_of_site[facets.neighbours], element_of_site[facets.sites]), weights)

@@ -9,7 +9,7 @@ import numpy as np
 from matscout.crystals.point_groups import CRYSTAL_SYSTEMS, POINT_GROUPS, crystal_system, has_inversion, point_group
 from matscout.crystals.protostructure import SYMPREC
 from matscout.crystals.roles import LATTICES
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import MAGPIE_DATA, SYMMETRY, WYCKOFF_DATA, Descriptor
 from matscout.featurizers.descriptors._options import checked_number, checked_whole
 from matscout.featurizers.descriptors._roles import LARGEST_SYMPREC, VOLUME_CITATIONS, roles_of, volume_and_packing
 
@@ -69,10 +69,10 @@ class Protostructure(Descriptor):
     """
 
     version = 1
-    software = ("matminer", "pymatgen", "spglib")
+    software = (*MAGPIE_DATA, *SYMMETRY, *WYCKOFF_DATA)
     citations = (WYCKOFF_CITATION, SPGLIB_CITATION, *VOLUME_CITATIONS)
 
-    def __init__(self, max_elements: int = 6, symprec: float = SYMPREC) -> None:
+    def __init__(self, *, max_elements: int = 6, symprec: float = SYMPREC) -> None:
         self._max_elements = checked_whole("max_elements", max_elements, least=1, most=_MOST_ELEMENTS)
         self._symprec = checked_number("symprec", symprec, above=0, most=LARGEST_SYMPREC)
         self.names = (

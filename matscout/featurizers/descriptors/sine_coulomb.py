@@ -8,10 +8,11 @@ import numpy as np
 
 from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import ELEMENT_DATA, SYMMETRY, Descriptor
 from matscout.featurizers.descriptors._options import checked_whole
 from matscout.featurizers.descriptors._primitive import primitive_cell
 from matscout.featurizers.descriptors._reduced import reduced_bases, reduced_cell
+from matscout.featurizers.descriptors._units import BOHR
 from matscout.featurizers.descriptors.geometry import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ FABER_CITATION = (
     "formation energies, Int. J. Quantum Chem. 115, 1094 (2015), doi:10.1002/qua.24917"
 )
 
-_BOHR = 0.529177210544  # Å; CODATA 2022
 _MOST_SITES = 1000
+_MOST_PAIRS = 500_000  # held in memory at once
 
 
 class SineCoulomb(Descriptor):
@@ -58,6 +59,7 @@ class SineCoulomb(Descriptor):
     """
 
     version = 1
+    software = (*ELEMENT_DATA, *SYMMETRY)  # lattices only: they reduce the cell
     citations = (FABER_CITATION,)
 
     def __init__(self, *, max_sites: int = 64) -> None:
@@ -81,20 +83,32 @@ class SineCoulomb(Descriptor):
 
 def sine_matrix(crystal: Crystal) -> NDArray[np.float64]:
     """Sine Coulomb matrix of a crystal in the cell that it has, in hartree, shape (n_sites, n_sites)."""
-    differences = crystal.frac_coords[:, None] - crystal.frac_coords
-    distances = np.linalg.norm(np.sin(np.pi * differences) ** 2 @ crystal.lattice, axis=-1) / _BOHR
-    charges = crystal.numbers.astype(float)
-    np.fill_diagonal(distances, 1.0)
-    matrix: NDArray[np.float64] = np.outer(charges, charges) / distances
-    np.fill_diagonal(matrix, 0.5 * charges**2.4)
+    matrix: NDArray[np.float64] = _sine_matrices(crystal.lattice[None], crystal.frac_coords[None], crystal.numbers)[0]
     return matrix
 
 
-def chosen_cell(cell: Crystal) -> Crystal:
+def chosen_cell(crystal: Crystal) -> Crystal:
     """Return the same sites in that of the reduced bases where the sine matrix has the smallest sum of squares."""
-    cell = reduced_cell(cell)
-    cells = [
-        Crystal(basis @ cell.lattice, cell.frac_coords @ np.linalg.inv(basis), cell.numbers)
-        for basis in reduced_bases(cell.lattice)
-    ]
-    return min(cells, key=lambda cell: float((sine_matrix(cell) ** 2).sum()))
+    crystal = reduced_cell(crystal)
+    bases = reduced_bases(crystal.lattice)
+    lattices, frac_coords = bases @ crystal.lattice, crystal.frac_coords @ np.linalg.inv(bases)
+    at_once = max(1, _MOST_PAIRS // len(crystal) ** 2)
+    parts = [slice(start, start + at_once) for start in range(0, len(bases), at_once)]
+    squares = [(_sine_matrices(lattices[k], frac_coords[k], crystal.numbers) ** 2).sum(axis=(1, 2)) for k in parts]
+    best = int(np.concatenate(squares).argmin())
+    return Crystal(lattices[best], frac_coords[best], crystal.numbers)
+
+
+def _sine_matrices(
+    lattices: NDArray[np.float64], frac_coords: NDArray[np.float64], numbers: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Sine matrices of the same sites in several cells: (n, 3, 3), (n, n_sites, 3) -> (n, n_sites, n_sites)."""
+    differences = frac_coords[:, :, None] - frac_coords[:, None]
+    vectors = np.sin(np.pi * differences) ** 2 @ lattices[:, None]
+    distances = np.sqrt((vectors**2).sum(axis=-1)) / BOHR
+    charges = numbers.astype(float)
+    own = np.arange(len(numbers))
+    distances[:, own, own] = 1.0
+    matrices: NDArray[np.float64] = np.outer(charges, charges) / distances
+    matrices[:, own, own] = 0.5 * charges**2.4
+    return matrices

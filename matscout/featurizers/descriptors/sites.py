@@ -9,7 +9,7 @@ import numpy as np
 from matscout.crystals.point_groups import has_inversion
 from matscout.crystals.protostructure import SYMPREC
 from matscout.errors import UserError
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import ELEMENT_DATA, MAGPIE_DATA, SYMMETRY, WYCKOFF_DATA, Descriptor
 from matscout.featurizers.descriptors._options import checked_number, checked_whole
 from matscout.featurizers.descriptors._roles import LARGEST_SYMPREC, VOLUME_CITATIONS, roles_of, volume_and_packing
 from matscout.featurizers.elements import site_table
@@ -56,9 +56,9 @@ class Orbits(Descriptor):
     """
 
     version = 1
-    software = ("matminer", "pymatgen", "spglib")
+    software = (*ELEMENT_DATA, *MAGPIE_DATA, *SYMMETRY, *WYCKOFF_DATA)
 
-    def __init__(self, max_roles: int = 6, symprec: float = SYMPREC) -> None:
+    def __init__(self, *, max_roles: int = 6, symprec: float = SYMPREC) -> None:
         self._max_roles = checked_whole("max_roles", max_roles, least=1, most=_MOST_ROLES)
         self._symprec = checked_number("symprec", symprec, above=0, most=LARGEST_SYMPREC)
         table = site_table()

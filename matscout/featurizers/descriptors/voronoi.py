@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matscout.featurizers.base import Descriptor
+from matscout.featurizers.base import MAGPIE_DATA, Descriptor
 from matscout.featurizers.descriptors._tessellation import tessellate
 from matscout.featurizers.elements import MAGPIE_CITATION, magpie_table
 
@@ -22,11 +22,8 @@ WARD_CITATION = (
     "doi:10.1103/PhysRevB.96.024104"
 )
 
-STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev")
+OVER_SITES = ("minimum", "maximum", "range", "mean", "avg_dev")
 """Statistics over the sites; avg_dev is the mean absolute deviation from the mean."""
-
-SHELLS = (1, 2, 3)
-"""Steps from a site, of the ordering parameters."""
 
 _BLOCK = 50_000  # facets that are followed at a time, for the sake of memory
 
@@ -54,28 +51,28 @@ class Voronoi(Descriptor):
 
     Notes
     -----
-    Values are those of matminer 0.10 (`benchmarks/featurizers.py` prints how nearly) if ``VoronoiNN`` sees far: it takes
-    atoms within 13 Å, and where cells reach farther, as into a vacuum, matminer raises or its cells are too large.
+    Values are those of matminer 0.10 (`benchmarks/featurizers.py` prints how nearly) if ``VoronoiNN`` sees far: it
+    takes atoms within 13 Å, and where cells reach farther, as into a vacuum, matminer raises or has too large cells.
     """
 
     names = (
-        *(f"{statistic} CN_VoronoiNN" for statistic in STATISTICS),
+        *(f"{statistic} CN_VoronoiNN" for statistic in OVER_SITES),
         "mean absolute deviation in relative bond length",
         "max relative bond length",
         "min relative bond length",
-        *(f"{statistic} neighbor distance variation" for statistic in STATISTICS),
+        *(f"{statistic} neighbor distance variation" for statistic in OVER_SITES),
         "mean absolute deviation in relative cell size",
-        *(f"mean ordering parameter shell {shell}" for shell in SHELLS),
+        *(f"mean ordering parameter shell {steps}" for steps in (1, 2, 3)),  # as `ordering` has them
         "max packing efficiency",
     )
     citations = (WARD_CITATION, MAGPIE_CITATION)
-    software = ("matminer",)  # its table of the elements
+    software = MAGPIE_DATA
 
     def __init__(self) -> None:
         table = magpie_table()
         self._properties = table.values
-        self.units = ("",) * len(self.names) + tuple(unit for unit in table.units for _ in STATISTICS)
-        local = (f"{statistic} local difference in {name}" for name in table.properties for statistic in STATISTICS)
+        self.units = ("",) * len(self.names) + tuple(unit for unit in table.units for _ in OVER_SITES)
+        local = (f"{statistic} local difference in {name}" for name in table.properties for statistic in OVER_SITES)
         self.names = (*self.names, *local)
 
     def describe(self, crystal: Crystal) -> NDArray[np.float64]:
@@ -189,7 +186,7 @@ def local_differences(cells: Tessellation, properties: NDArray[np.float64]) -> N
 
 
 def site_statistics(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Five `STATISTICS` over the sites of each column in turn, shape (n_sites, n_columns) -> (5 n_columns,)."""
+    """Five `OVER_SITES` over the sites of each column in turn, shape (n_sites, n_columns) -> (5 n_columns,)."""
     smallest, largest, mean = values.min(axis=0), values.max(axis=0), values.mean(axis=0)
     deviation = np.abs(values - mean).mean(axis=0)
     return np.stack([smallest, largest, largest - smallest, mean, deviation], axis=-1).ravel()

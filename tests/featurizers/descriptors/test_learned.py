@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -178,10 +179,21 @@ def test_a_failure_inside_chgnet_leaves_no_file_behind(chgnet, monkeypatch, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_without_chgnet_installed_it_says_what_to_install(monkeypatch):
+def test_without_chgnet_installed_it_has_names_and_says_what_to_install(monkeypatch):
+    def version(package):
+        raise metadata.PackageNotFoundError(package)
+
     monkeypatch.setattr(learned, "find_spec", lambda package: None if package == "chgnet" else object())
-    with pytest.raises(UserError, match=r"needs chgnet and torch: pip install 'matscout\[gnn\]'"):
-        StructureFeaturizer("chgnet")
+    monkeypatch.setattr(metadata, "version", version)
+    bare = StructureFeaturizer("chgnet")
+    assert len(bare) == 3 * 64
+    assert bare.identity()["software"] == {"chgnet": None, "torch": None}
+    copper = cube(3.0, "Cu", "Cu")
+    for needs_it in (bare.prepare, lambda: bare.featurize(Crystal.from_structure(copper))):
+        with pytest.raises(UserError, match=r"needs chgnet and torch: pip install 'matscout\[gnn\]'"):
+            needs_it()
+    with pytest.raises(UserError, match="needs chgnet and torch"):  # once, and not for each crystal
+        bare.transform([copper, copper])
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,28 @@ def test_atoms_joined_by_a_translation_are_averaged():
     assert cell.volume == pytest.approx(row.volume / 2)
 
 
+@settings(max_examples=15)
+@given(seeds, st.integers(2, 4), st.integers(1, 3))
+def test_a_primitive_cell_is_as_large_as_that_of_spglib(crystals, seed, along, across):
+    rng = np.random.default_rng(seed)
+    supercell = crystals.other_cell(crystals.other_cell(crystals.random(rng) * (along, across, 1), rng), rng)
+    crystal = Crystal.from_structure(crystals.moved(supercell, rng))
+    cell = primitive_cell(crystal, 0.01)
+    found = spglib_call("find_primitive", (crystal.lattice, crystal.frac_coords, crystal.numbers), symprec=0.01)
+    assert sorted(cell.numbers) == sorted(found[2])
+    assert cell.volume * along * across <= crystal.volume * (1 + 1e-9)
+    Crystal.from_structure(cell.structure())  # no atom lies on another
+
+
+def test_translations_that_add_up_to_more_than_the_tolerance_are_none():
+    wave = 0.009 * np.sin(2 * np.pi * np.arange(8) / 8)  # each step within 0.01 Å of the mean one, two steps are not
+    places = np.column_stack([np.zeros(8), np.zeros(8), np.arange(8) / 8 + wave / 24])
+    chain = Structure(Lattice.tetragonal(4, 24), ["Po"] * 8, places)
+    assert len(primitive_cell(Crystal.from_structure(chain), 0.01)) == 8
+    assert len(primitive_cell(Crystal.from_structure(chain * (2, 1, 1)), 0.01)) == 8
+    assert len(primitive_cell(Crystal.from_structure(chain), 0.02)) == 1
+
+
 def test_a_cell_with_too_many_sites_says_what_to_take(crystals):
     with pytest.warns(
         MatscoutWarning, match=r"row 1: the primitive cell has 5 sites, more than max_sites=4: take max_s"

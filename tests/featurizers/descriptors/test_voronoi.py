@@ -202,7 +202,7 @@ def test_walks_are_counted_as_by_following_them(crystals):
                 walk([*path, atom], weight * more, n_steps - 1, found)
 
     expected = []
-    for shell in voronoi.SHELLS:
+    for shell in (1, 2, 3):
         found = np.zeros((len(cells.crystal),) * 2)
         for site in range(len(cells.crystal)):
             walk([(site, (0, 0, 0))], 1.0, shell, found)
