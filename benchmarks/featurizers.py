@@ -4,9 +4,9 @@
 
 Steps: compositions (5,000 real formulas of the Materials Project; critexam, Bartel et al. 2020), elpasolites (987,012
 candidates to Parquet), voronoi (200 real crystals of the phonon set of Matbench), workers (2,000 of them on dask). Each
-runs in a process of its own, so that its peak memory is its own. The exit code is 1 if a figure is not what it should be,
-and the last lines say which. The data is looked for in MATSCOUT_DATA, else in ../shared/data beside the project; a step
-without its data is left out.
+runs in a process of its own, so that its peak memory is its own. The exit code is 1 if a figure is not what it should
+be, and the last lines say which. The data is looked for in MATSCOUT_DATA, else in ../shared/data beside the project; a
+step without its data is left out.
 """
 
 from __future__ import annotations

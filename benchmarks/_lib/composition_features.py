@@ -82,7 +82,7 @@ def of_matminer(matminer: Any, formulas: list[str]) -> np.ndarray:
 
 
 def compare(name: str, matminer: Any, formulas: list[str], table: CandidateTable) -> list[str]:
-    """Print one preset's parity with matminer's featurizer, and both their times; return what is not as it should be."""
+    """Print parity with matminer and both times of one preset; return what is not as it should be."""
     featurizer = CompositionFeaturizer(name)
     parity = formulas[:N_PARITY]
     same = "equal" if list(featurizer.feature_names) == matminer.feature_labels() else "DIFFER"

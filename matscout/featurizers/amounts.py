@@ -52,6 +52,10 @@ class Amounts:
             raise UserError(f"row {int(counts.argmin())} holds no element")
         return _packed(len(matrix), rows, numbers[columns], matrix[rows, columns])
 
+    def rows(self, rows: slice) -> Amounts:
+        """Return some of the rows; they share memory with these."""
+        return Amounts(self.elements[rows], self.values[rows])
+
     def blocks(self, size: int) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.uint8], NDArray[np.float64]]]:
         """Rows with equally many elements, at most `size` at a time.
 

@@ -6,6 +6,7 @@ finished before a failure is not done again.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from matscout.featurizers.chunks import Answer, Runners, work_on, work_on_worker
 from matscout.featurizers.errors import RowErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -102,7 +103,7 @@ class Job:
         return CRYSTALS_AT_ONCE if one_by_one else ROWS_AT_ONCE
 
 
-def iterate_blocks(source: Source, job: Job, rows_at_once: int | None = None, client: Any = None) -> Iterator[Block]:
+def iterate_blocks(source: Source, job: Job, rows_at_once: int | None = None, client: Any = None) -> Generator[Block]:
     """Featurize part by part.
 
     Parameters
@@ -122,8 +123,9 @@ def iterate_blocks(source: Source, job: Job, rows_at_once: int | None = None, cl
     """
     tasks = _tasks(source.parts(rows_at_once or job.rows_at_once), job)
     answers = _here(tasks, job) if client is None else _on_dask(tasks, job, client)
-    for task, answer in answers:
-        yield _block(task, answer, job)
+    with closing(answers):
+        for task, answer in answers:
+            yield _block(task, answer, job)
 
 
 def _tasks(parts: Iterable[Part], job: Job) -> Iterator[_Task]:
@@ -145,17 +147,17 @@ def _known(job: Job, featurizer: Featurizer, keys: Sequence[str]) -> dict[int, F
     return {row: found[key] for row, key in enumerate(keys) if key in found}
 
 
-def _here(tasks: Iterable[_Task], job: Job) -> Iterator[tuple[_Task, Answer]]:
+def _here(tasks: Iterable[_Task], job: Job) -> Generator[tuple[_Task, Answer]]:
     with Runners(job.time_limit) as runner:
         for task in tasks:
             yield task, work_on(task.part, job.featurizers, task.wanted, runner, job.dtype)
 
 
-def _on_dask(tasks: Iterable[_Task], job: Job, client: Any) -> Iterator[tuple[_Task, Answer]]:
+def _on_dask(tasks: Iterable[_Task], job: Job, client: Any) -> Generator[tuple[_Task, Answer]]:
     from matscout.featurizers.clients import results_in_order
 
     calls = ((task, (task.part, job.featurizers, task.wanted, job.time_limit, job.dtype)) for task in tasks)
-    return results_in_order(client, work_on_worker, calls)
+    yield from results_in_order(client, work_on_worker, calls)
 
 
 def _block(task: _Task, answer: Answer, job: Job) -> Block:

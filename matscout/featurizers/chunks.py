@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from matscout.errors import UserError
-from matscout.featurizers.base import RowFeaturizer, TableFeaturizer
+from matscout.featurizers.base import CandidateFeaturizer, RowFeaturizer, TableFeaturizer
 from matscout.featurizers.errors import row_error
+from matscout.featurizers.parts import CandidatePart
 from matscout.featurizers.rows import InlineRunner, failed_row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from matscout.featurizers.amounts import Amounts
     from matscout.featurizers.base import Featurizer
     from matscout.featurizers.parts import Part
     from matscout.featurizers.row_process import RowProcess
@@ -60,7 +62,7 @@ class Runners:
     """
 
     def __init__(self, time_limit: float | None, *, apart: bool = False) -> None:
-        self._time_limit = time_limit
+        self.time_limit = time_limit
         self._apart = apart
         self._inline = InlineRunner()
         self._process: RowProcess | None = None
@@ -70,17 +72,21 @@ class Runners:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child; a further row would start another."""
         self._stack.close()
         self._process = None
 
     def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:
         """See `RowRunner`."""
-        if not self._apart and self._time_limit is None and featurizer.time_limit is None:
+        if not self._apart and self.time_limit is None and featurizer.time_limit is None:
             return self._inline.run(featurizer, row)
         if self._process is None:
             from matscout.featurizers.row_process import RowProcess
 
-            self._process = self._stack.enter_context(RowProcess(self._time_limit))
+            self._process = self._stack.enter_context(RowProcess(self.time_limit))
         return self._process.run(featurizer, row)
 
 
@@ -117,27 +123,38 @@ def work_on(
 
 
 def _fill_tables(part: Part, featurizers: Sequence[Featurizer], answer: Answer, dtype: type[np.floating[Any]]) -> None:
-    amounts, unread = None, []
+    amounts: Amounts | None = None
     for place, featurizer in enumerate(featurizers):
         if isinstance(featurizer, RowFeaturizer):
             continue
         start = time.perf_counter()
         out = np.empty((len(part), len(featurizer)), dtype=dtype, order="F")
-        try:
-            if isinstance(featurizer, TableFeaturizer):
-                if amounts is None:
-                    amounts, errors = part.amounts()
-                    answer.table_errors.update(errors)
-                    unread = list(errors)
-                featurizer.fill(amounts, out)
-                out[unread] = np.nan
-            else:
-                featurizer.fill(part.table, out)  # type: ignore[attr-defined]  # `resolve` has seen to it
-        except Exception as error:  # noqa: BLE001  whatever it is belongs to these rows, and is reported with them
-            out[:] = np.nan
-            answer.table_errors = {row: answer.table_errors.get(row, row_error(error)) for row in range(len(part))}
+        if isinstance(featurizer, TableFeaturizer):
+            if amounts is None:
+                amounts, errors = part.amounts()
+                answer.table_errors.update(errors)
+            _fill(featurizer.fill, amounts.rows, out, answer)
+            out[list(errors)] = np.nan
+        else:
+            assert isinstance(featurizer, CandidateFeaturizer)
+            assert isinstance(part, CandidatePart)
+            _fill(featurizer.fill, lambda rows: part.table.take(np.arange(len(part))[rows]), out, answer)
         answer.tables[place] = out
         answer.seconds[place] = time.perf_counter() - start
+
+
+def _fill(fill: Callable[..., None], of: Callable[[slice], Any], out: NDArray[Any], answer: Answer) -> None:
+    """Fill all rows at once, or, where that fails, one by one, so that the rows that fail are known."""
+    try:
+        fill(of(slice(None)), out)
+    except Exception:  # noqa: BLE001  the rows that fail are found and reported next
+        for row in range(len(out)):
+            one = slice(row, row + 1)
+            try:
+                fill(of(one), out[one])
+            except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
+                out[one] = np.nan
+                answer.table_errors.setdefault(row, row_error(error))
 
 
 def _run(part: Part, featurizer: RowFeaturizer, row: int, runner: RowRunner, crystals: dict[int, Any]) -> FeatureRow:
@@ -174,6 +191,9 @@ def work_on_worker(
     dtype: type[np.floating[Any]],
 ) -> Answer:
     """Make the features of one part on a worker of dask, which keeps its child process from part to part."""
-    runners: dict[float | None, Runners] = _of_this_thread.__dict__.setdefault("runners", {})
-    runner = runners.setdefault(time_limit, Runners(time_limit, apart=True))
+    runner: Runners | None = getattr(_of_this_thread, "runner", None)
+    if runner is None or runner.time_limit != time_limit:
+        if runner is not None:
+            runner.close()
+        runner = _of_this_thread.runner = Runners(time_limit, apart=True)
     return work_on(part, featurizers, wanted, runner, dtype)

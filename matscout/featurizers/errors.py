@@ -67,6 +67,6 @@ def row_error(error: BaseException) -> str:
     >>> row_error(UserError("no such thing")), row_error(ZeroDivisionError("division by zero"))
     ('no such thing', 'ZeroDivisionError: division by zero')
     """
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).encode(errors="backslashreplace").decode()
     text = text if isinstance(error, UserError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

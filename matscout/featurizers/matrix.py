@@ -6,7 +6,7 @@ A row that raises, runs past its time or ends its process is NaN with its error 
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -182,7 +182,8 @@ def featurize(
     with ExitStack() as stack:
         total.progress = _progress(progress, stack)
         opened = _client(client, stack)
-        blocks = iterate_blocks(source, job, rows_at_once, opened)
+        # closed at once, not when an exception's traceback is forgotten: a child process may belong to it
+        blocks = stack.enter_context(closing(iterate_blocks(source, job, rows_at_once, opened)))
         if output is None:
             return total.matrix(total.counted(blocks))
         write_blocks(total.counted(blocks, MOST_ERRORS), output, total.names, made)

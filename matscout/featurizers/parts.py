@@ -6,6 +6,8 @@ Only one part is held at a time, so that an input may be longer than memory.
 from __future__ import annotations
 
 import hashlib
+import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 Kind = Literal["formulas", "crystals", "candidates"]
 
 _LONGEST = 200  # characters of a formula that people are shown
+_LOOKED_AT = 1000  # rows that may say of what kind all are
+_FORMULA = re.compile(r"\s*[A-Z(\[]")
 
 
 class Part(ABC):
@@ -286,15 +290,15 @@ def source_of(data: Any) -> Source:
     names = map(str, data.index) if hasattr(data, "index") and hasattr(data, "iloc") else None
     n_rows = len(data) if hasattr(data, "__len__") else None
     rows = iter(data)
-    skipped = list(_up_to_the_first(rows))
-    first = skipped[-1] if skipped else None
+    seen = list(_up_to_a_row(islice(rows, _LOOKED_AT)))
+    first = seen[-1] if seen else None
     if isinstance(first, CandidateTable):
-        tables = chain(skipped, rows)
+        tables = chain(seen, rows)
         return Source("candidates", lambda size: _parts_of(tables, size), prototypes=first.prototypes)
     # of nothing at all every featurizer has its columns
-    kind: Kind = "crystals" if _is_structure(first) or isinstance(first, UserError) or not skipped else "formulas"
+    kind: Kind = "crystals" if _is_structure(first) or isinstance(first, UserError) or not seen else "formulas"
     part = CrystalPart if kind == "crystals" else FormulaPart
-    everything = chain(skipped, rows)
+    everything = chain(seen, rows)
     called = "formulas" if first is None or isinstance(first, str) else f"rows of the type {type(first).__name__}"
     return Source(kind, lambda size: (part(*given) for given in _batches(everything, names, size)), n_rows, rows=called)
 
@@ -311,11 +315,13 @@ def _refuse_single(data: Any) -> None:
         raise UserError(f"a table with the columns {', '.join(map(str, data.columns))}: name one, as frame['formula']")
 
 
-def _up_to_the_first(rows: Iterator[Any]) -> Iterator[Any]:
-    """Take rows up to the first one that is not None, that one included."""
+def _up_to_a_row(rows: Iterable[Any]) -> Iterator[Any]:
+    """Take rows up to the first one that says of what kind they are, that one included."""
     for row in rows:
         yield row
-        if row is not None:
+        if _is_structure(row) or isinstance(row, UserError) or hasattr(row, "prototype_index"):
+            return
+        if hasattr(row, "get_el_amt_dict") or (isinstance(row, str) and _FORMULA.match(row)):
             return
 
 
@@ -341,7 +347,9 @@ def _reduced_formula(structure: Any) -> str:
     if not _is_structure(structure):
         return ""
     try:
-        formula: str = structure.composition.reduced_formula
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of elements without an electronegativity
+            formula: str = structure.composition.reduced_formula
     except (ValueError, TypeError, ZeroDivisionError):  # dummy species and nothing at all; the row has its own error
         return ""
     return formula

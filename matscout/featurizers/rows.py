@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,7 +51,7 @@ def failed_row(
 ) -> FeatureRow:
     """Answer for a row that has no features; what the machine did not have, another try may find."""
     if isinstance(error, BaseException):
-        lasting = lasting and not isinstance(error, (MemoryError, OSError, KeyboardInterrupt))
+        lasting = lasting and not isinstance(error, (ImportError, KeyboardInterrupt, MemoryError, OSError, Warning))
         error = row_error(error)
     return FeatureRow(np.full(len(featurizer), np.nan), error, seconds, lasting)
 
@@ -64,7 +65,8 @@ class InlineRunner:
     def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:
         """See `RowRunner`."""
         if id(featurizer) not in self._prepared:
-            featurizer.prepare()
+            with suppress(Exception):  # what is wrong, every row will say
+                featurizer.prepare()
             self._prepared.add(id(featurizer))
         start = time.perf_counter()
         try:

@@ -126,11 +126,11 @@ def role_names(prototypes: Sequence[Prototype]) -> tuple[str, ...]:
 
 def _prototype_rows(table: CandidateTable, prototypes: Sequence[Prototype]) -> NDArray[np.intp]:
     """Place of each row's prototype among `prototypes`, shape (n,)."""
-    place = {prototype.name: i for i, prototype in enumerate(prototypes)}
-    unknown = [prototype.name for prototype in table.prototypes if prototype.name not in place]
+    place = {prototype.key: i for i, prototype in enumerate(prototypes)}
+    unknown = [prototype.name for prototype in table.prototypes if prototype.key not in place]
     if unknown:
-        raise ValueError(f"the featurizer was made without the prototype {unknown[0]}")
-    places = np.array([place[prototype.name] for prototype in table.prototypes], dtype=np.intp)
+        raise UserError(f"the features of sites were made for tables without this prototype {unknown[0]}")
+    places = np.array([place[prototype.key] for prototype in table.prototypes], dtype=np.intp)
     return places[table.prototype_index]
 
 

@@ -79,7 +79,7 @@ class SlurmCluster(OwnCluster, SLURMCluster):
     job_cls = _SlurmJob
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self._logs = settings.slurm_log_folder or folder / "logs"
+        self._logs = (settings.slurm_log_folder or folder / "logs").expanduser().absolute()
         self._walltime = settings.slurm_walltime
         self.start_seconds = settings.slurm_start_seconds
         defaults = dask.config.get("jobqueue.slurm")
@@ -102,7 +102,11 @@ class SlurmCluster(OwnCluster, SLURMCluster):
                 *([settings.slurm_prologue] if settings.slurm_prologue else defaults["job-script-prologue"] or []),
             ],
             job_extra_directives=[settings.slurm_directives] if settings.slurm_directives else None,
-            scheduler_options={**defaults["scheduler-options"], "dashboard_address": f"{DASHBOARD_HOST}:0", **host},
+            scheduler_options={
+                **(defaults["scheduler-options"] or {}),
+                "dashboard_address": f"{DASHBOARD_HOST}:0",
+                **host,
+            },
             protocol="tls://",
             security=temporary_security(folder),
             shared_temp_directory=str(folder),
@@ -162,7 +166,7 @@ def slurm_cluster(settings: Settings) -> Iterator[SlurmCluster]:
         raise UserError("no sbatch on PATH: slurm works on a machine from which Slurm jobs can be submitted")
     from matscout.featurizers.cache import cache_folder
 
-    parent = settings.slurm_shared_folder or cache_folder().parent / "slurm"
+    parent = (settings.slurm_shared_folder or cache_folder().parent / "slurm").expanduser().absolute()
     try:
         if settings.slurm_memory is not None:
             parse_bytes(settings.slurm_memory)

@@ -24,7 +24,7 @@ from matscout.featurizers import (
     make_featurizer,
     read_description,
 )
-from matscout.featurizers.base import CrystalFeaturizer
+from matscout.featurizers.base import CrystalFeaturizer, TableFeaturizer
 from matscout.featurizers.registry import ABOUT
 from matscout.workflows.enumeration import enumerate_candidates
 
@@ -195,6 +195,39 @@ def test_an_error_without_words_is_an_error_too():
             raise UserError("")
 
     assert featurize([ROCK_SALT], Silent(), cache=False).errors == {0: "UserError"}
+
+
+def test_a_set_of_compositions_that_raises_is_the_error_of_the_rows_that_it_raises_for():
+    class Picky(TableFeaturizer):
+        name, feature_names, units, citations, version, software = "picky", ("n",), ("",), (), 1, ()
+        options = {}  # noqa: RUF012
+
+        def fill(self, amounts, out):
+            if (amounts.elements == 26).any():
+                raise ValueError("iron")
+            out[:, 0] = len(amounts.elements[0])
+
+    matrix = featurize(["NaCl", "FeO", "KCl"], Picky())
+    assert matrix.errors == {1: "ValueError: iron"}
+    assert np.isnan(matrix.values[:, 0]).tolist() == [False, True, False]
+
+
+def test_the_first_row_that_says_of_what_kind_it_is_decides():
+    matrix = featurize([float("nan"), "oops", ROCK_SALT], "geometry", cache=False)
+    assert list(matrix.errors) == [0, 1]
+    assert featurize([None, "NaCl"], "stoichiometry").errors.keys() == {0}
+
+
+def test_what_a_machine_lacks_is_not_kept_as_the_error_of_a_row(tmp_path):
+    class Lacking(Counting):
+        def featurize(self, row):
+            raise ImportError("no such module \udc80")
+
+    kind = type("Lacking", (Lacking,), {"__qualname__": "Lacking", "__module__": __name__})
+    for _ in range(2):
+        matrix = featurize([ROCK_SALT], kind(), cache=tmp_path)
+        assert matrix.n_cached == 0
+        assert matrix.errors == {0: r"ImportError: no such module \udc80"}
 
 
 def test_arguments_that_make_no_sense_are_named():

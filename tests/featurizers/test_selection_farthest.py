@@ -140,3 +140,11 @@ def test_constant_columns_are_not_chosen():
 def test_wrong_columns_are_named():
     with pytest.raises(ValueError, match="column 7 was chosen earlier, but there are 2 columns"):
         farthest_columns([[1.0, 2.0], [2.0, 1.0]], 1, seed=0, chosen=[7])
+
+
+def test_numbers_of_32_bits_are_added_up_as_64():
+    values = np.random.default_rng(0).normal(size=(5000, 4)).astype(np.float32)
+    values[:, 2] = 0.1
+    assert farthest_columns(values, 4, seed=0).tolist() == farthest_columns(values.astype(float), 4, seed=0).tolist()
+    values[:, 2] = 1e36
+    assert 2 not in farthest_columns(values, 4, seed=0)

@@ -113,7 +113,7 @@ def test_a_part_of_a_table_has_the_rows_of_the_whole(mixed):
 
 
 def test_a_table_of_other_prototypes_is_refused(perovskites, mixed):
-    with pytest.raises(ValueError, match="made without the prototype elpasolite"):
+    with pytest.raises(ValueError, match="without this prototype elpasolite"):
         SiteFeaturizer(perovskites.prototypes).transform(mixed)
 
 
@@ -183,3 +183,18 @@ def test_it_knows_whose_releases_change_its_numbers(mixed):
 
 def test_it_says_whom_to_cite(mixed):
     assert any("Shannon" in citation for citation in SiteFeaturizer(mixed.prototypes).citations)
+
+
+def test_prototypes_of_one_name_are_told_apart(perovskites):
+    prototype = perovskites.prototypes[0]
+    other = Prototype(
+        prototype.name,
+        prototype.label,
+        ("X", "B", "A"),
+        prototype.lattice,
+        prototype.frac_coords,
+        [2 - role for role in prototype.role_of_site.tolist()],
+    )
+    table = CandidateTable([other], [0], [[17, 82, 55]], [30.0])
+    with pytest.raises(UserError, match="without this prototype"):
+        SiteFeaturizer(perovskites.prototypes).transform(table)

@@ -132,3 +132,11 @@ def test_the_key_names_the_packages_that_the_numbers_come_from(preset, software)
 def test_an_unknown_preset_is_answered_with_the_nearest():
     with pytest.raises(UserError, match=r"Did you mean geometry?"):
         StructureFeaturizer("geometri")
+
+
+def test_a_nearly_symmetric_crystal_has_one_space_group_whatever_the_order_of_its_sites(crystals):
+    rng = np.random.default_rng(3)
+    nearly = crystals.symmetric("perovskite")
+    nearly.perturb(0.008)
+    rows = StructureFeaturizer("geometry").transform([crystals.moved(nearly, rng) for _ in range(12)])
+    assert len(set(rows[:, 4].tolist())) == 1

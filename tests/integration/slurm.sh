@@ -10,7 +10,8 @@ set -eu
 usage="usage: slurm.sh start|stop FOLDER"
 action=${1:?"$usage"}
 folder=${2:?"$usage"}
-mkdir -p "$folder"
+[ "$action" = start ] && mkdir -p "$folder"
+[ -d "$folder" ] || exit 0
 folder=$(cd "$folder" && pwd -P)
 conf=$folder/slurm.conf
 PATH=$PATH:/usr/sbin:/sbin
@@ -31,10 +32,10 @@ ours() {
 }
 
 stop() {
-    if [ -f "$conf" ] && [ -n "$(ours)" ]; then
-        timeout 10 scancel --user="$(id -un)" >/dev/null 2>&1 || true
+    # Without its controller, jobs are ended as processes.
+    if [ -n "$(ours)" ] && timeout 3 scancel --user="$(id -un)" >/dev/null 2>&1; then
         tries=50
-        while [ $tries -gt 0 ] && [ -n "$(timeout 10 squeue --noheader 2>/dev/null)" ]; do
+        while [ $tries -gt 0 ] && [ -n "$(timeout 3 squeue --noheader 2>/dev/null)" ]; do
             sleep 0.1
             tries=$((tries - 1))
         done
@@ -77,6 +78,7 @@ start) ;;
 esac
 
 [ "$(id -u)" -eq 0 ] || { echo "slurm.sh needs root" >&2; exit 1; }
+[ -f "$conf" ] || [ -z "$(ls -A "$folder")" ] || { echo "$folder holds other things: name a folder of its own" >&2; exit 1; }
 install
 stop
 rm -rf "$folder"

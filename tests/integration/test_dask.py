@@ -24,7 +24,7 @@ from matscout.settings import get_settings
 pytestmark = pytest.mark.integration
 
 N_CRYSTALS = 2_000
-FEW = 400
+FEW = 320
 FEATURES = "voronoi"
 
 
@@ -78,38 +78,43 @@ def wait_until(condition, seconds):
         time.sleep(0.1)
 
 
-def worker_processes(test=lambda _: True):
-    """Processes of dask that do the work; a nanny each starts again, and row processes end with them."""
+def workers_among(processes):
+    """Processes of dask that do the work; what each of them started ends with it."""
     found = []
-    for process in psutil.process_iter():
+    for process in processes:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            command = " ".join(process.cmdline())
-            parent = process.parent()
-            if "spawn_main" in command and parent and "worker" in " ".join(parent.cmdline()) and test(process):
+            if "spawn_main" in " ".join(process.cmdline()):
                 found.append(process)
     return found
 
 
-class Killer:
-    """Progress of `featurize` that acts once, when a share of the rows is done."""
+def local_workers():
+    return workers_among(psutil.Process().children(recursive=True))
 
-    def __init__(self, act, share=0.5, of=None):
-        self.act, self.share, self.of = act, share, of
-        self.done = self.done_before = 0
-        self.killed = []
+
+def slurm_workers():
+    def is_ours(process):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            variables = process.environ()
+            return "SLURM_JOB_ID" in variables and variables.get("SLURM_CONF") == os.environ["SLURM_CONF"]
+
+    return workers_among(filter(is_ours, psutil.process_iter()))
+
+
+class Killer:
+    """Progress of `featurize` that kills a process when half of the rows are done."""
+
+    def __init__(self, candidates):
+        self.candidates = candidates
+        self.victim = None
+        self.done = 0
 
     def __call__(self, done, total):
         self.done = done
-        if not self.killed and done >= self.share * (self.of or total):
-            self.done_before = done
-            self.killed = self.act()
-            assert self.killed
-
-
-def kill_one_worker(test=lambda _: True):
-    process = worker_processes(test)[0]
-    process.kill()
-    return [process]
+        if self.victim is None and 2 * done >= total:
+            self.victim = self.candidates()[0]
+            self.victim.kill()
+            self.victim.wait()
 
 
 @contextmanager
@@ -142,20 +147,20 @@ def same(matrix, serial, n_rows):
 
 
 def test_slurm_jobs_give_the_same_numbers_though_a_worker_is_killed_half_way(slurm, crystals, serial):
-    kill = Killer(lambda: kill_one_worker(lambda process: "SLURM_JOB_ID" in process.environ()))
+    kill = Killer(slurm_workers)
     matrix = featurize(crystals, FEATURES, "slurm", cache=False, progress=kill)
-    assert kill.killed
+    assert kill.victim is not None
     assert len(matrix) == N_CRYSTALS
     assert same(matrix, serial, N_CRYSTALS)
     wait_until(lambda: not queue(), 30)
 
 
 def test_local_workers_give_the_same_numbers_though_one_is_killed_half_way(crystals, serial):
-    kill = Killer(kill_one_worker)
+    kill = Killer(local_workers)
     matrix = featurize(crystals[:FEW], FEATURES, "local:2", cache=False, progress=kill)
-    assert kill.killed
+    assert kill.victim is not None
     assert same(matrix, serial, FEW)
-    assert worker_processes() == []
+    assert local_workers() == []
 
 
 def test_when_the_scheduler_is_killed_that_is_said_and_a_second_call_goes_on_from_the_cache(
@@ -163,17 +168,19 @@ def test_when_the_scheduler_is_killed_that_is_said_and_a_second_call_goes_on_fro
 ):
     cache = FeatureCache(tmp_path / "cache")
     with scheduler(tmp_path) as (address, process, _):
-        kill = Killer(lambda: [process.kill(), process])
+        kill = Killer(lambda: [process])
         with pytest.raises(UserError, match=f"the dask scheduler at {address} is gone; .*the same call again goes on"):
             featurize(crystals[:FEW], FEATURES, address, cache=cache, progress=kill)
     printed = capfd.readouterr()
     assert printed.out == ""
     assert all(line.startswith("dashboard http://127.0.0.1:") for line in printed.err.splitlines())  # and no log
-    assert FEW / 2 <= kill.done < FEW
+    (kept,) = cache.contents()
+    assert FEW / 2 <= kill.done <= kept.rows < FEW
     with scheduler(tmp_path) as (address, *_):
         matrix = featurize(crystals[:FEW], FEATURES, address, cache=cache)
-    assert matrix.n_cached >= kill.done - len(serial.errors)
+    assert matrix.n_cached == kept.rows
     assert same(matrix, serial, FEW)
+    assert cache.contents()[0].rows == FEW
 
 
 def last_words(client, then):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PAIRS = ([0, 0, 1], [1, 2, 2])
+_TOLERANCES = (1e-5, 1e-4, 1e-3)
 
 
 def reduced_cell(crystal: Crystal) -> Crystal:
@@ -28,7 +29,9 @@ def reduced_cell(crystal: Crystal) -> Crystal:
         spglib finds none.
     """
     crystal = compact(crystal)  # spglib gives up on skewed ones
-    lattice = spglib_call("niggli_reduce", crystal.lattice)
+    # where lengths or angles are equal but for 1e-6, spglib may go in circles until the tolerance is larger
+    found = (spglib_call("niggli_reduce", crystal.lattice, eps=eps) for eps in _TOLERANCES)
+    lattice = next((one for one in found if one is not None), None)
     if lattice is None:
         raise UserError("no reduced cell found; is the lattice all but flat?")
     return Crystal(lattice, crystal.frac_coords @ np.rint(crystal.lattice @ np.linalg.inv(lattice)), crystal.numbers)

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from matscout.crystals.crystal import Crystal
 
-SYMMETRY_TOLERANCE = 0.01
-"""Å; how far an atom may stand off its symmetric place."""
-
 _GRAMS_PER_DALTON_AND_CUBIC_ANGSTROM = 1.66053906892  # g/cm³ of 1 Da/Å³; CODATA 2022
 
 
@@ -27,7 +24,8 @@ class Geometry(Descriptor):
     """Density, volume per atom, packing fraction, atoms in the primitive cell, space group number.
 
     The first three are matminer's ``DensityFeatures``, "vpa" being the volume per atom; the packing fraction is that of
-    spheres of pymatgen's atomic radius, NaN where an element has none. Symmetry is looked for within 0.01 Å.
+    spheres of pymatgen's atomic radius, NaN where an element has none. They see the volume that is given. Symmetry is
+    looked for as in labels (`matscout.crystals.protostructure.SYMPREC`), about 0.01 Å.
     """
 
     names = ("density", "vpa", "packing fraction", "primitive sites", "space group number")
@@ -37,12 +35,19 @@ class Geometry(Descriptor):
 
     def describe(self, crystal: Crystal) -> NDArray[np.float64]:
         """See the class."""
+        from matscout.crystals._cells import settled_cell
+        from matscout.crystals.protostructure import SYMPREC
         from matscout.db._symmetry import spglib_call
 
-        cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-        symmetry = spglib_call("get_symmetry_dataset", cell, symprec=SYMMETRY_TOLERANCE)
+        # of a nearly symmetric crystal spglib's answer depends on the cell and the order of sites
+        scale = (len(crystal) / crystal.volume) ** (1 / 3)
+        kinds = np.unique(crystal.numbers, return_inverse=True)[1]
+        cell = settled_cell(crystal.lattice * scale, crystal.frac_coords, kinds)
+        symmetry = None
+        if cell is not None:
+            symmetry = spglib_call("get_symmetry_dataset", (*cell[:2], cell[2] + 1), symprec=SYMPREC)
         if symmetry is None:
-            raise UserError("no symmetry found; do atoms overlap?")
+            raise UserError("no symmetry found; is its cell very skew?")
         mass, radius = _masses_and_radii()[:, crystal.numbers]
         return np.array(
             [

@@ -13,7 +13,7 @@ from matscout.featurizers.descriptors._options import checked_whole
 from matscout.featurizers.descriptors._primitive import primitive_cell
 from matscout.featurizers.descriptors._reduced import reduced_bases, reduced_cell
 from matscout.featurizers.descriptors._units import BOHR
-from matscout.featurizers.descriptors.geometry import SYMMETRY_TOLERANCE
+from matscout.featurizers.selection.scale import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,10 @@ FABER_CITATION = (
 
 _MOST_SITES = 1000
 _MOST_PAIRS = 500_000  # held in memory at once
+
+
+SYMMETRY_TOLERANCE = 0.01
+"""Å; how far an atom may stand off the place that makes the cell a smaller one."""
 
 
 class SineCoulomb(Descriptor):
@@ -75,7 +79,9 @@ class SineCoulomb(Descriptor):
                 f"the primitive cell has {len(cell)} sites, more than max_sites={self._max_sites}: "
                 f"take max_sites={len(cell)} or more, for all crystals"
             )
-        eigenvalues = np.linalg.eigvalsh(sine_matrix(chosen_cell(cell)))
+        matrix = sine_matrix(chosen_cell(cell))
+        with one_thread():  # the last bits of a large matrix depend on how many there are
+            eigenvalues = np.linalg.eigvalsh(matrix)
         features = np.zeros(self._max_sites)
         features[: len(cell)] = eigenvalues[np.argsort(-np.abs(eigenvalues))]
         return features

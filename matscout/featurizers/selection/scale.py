@@ -95,13 +95,13 @@ class Scale:
             part = matrix[rows]
             known = ~np.isnan(part)
             self.count += known.sum(axis=0)
-            total += np.where(known, part, 0.0).sum(axis=0)
+            total += np.where(known, part, 0.0).sum(axis=0, dtype=float)  # of 32-bit numbers, too
         refuse_infinite(~np.isfinite(total), names)
         self.mean = total / np.maximum(self.count, 1)
         self.has_gaps = bool((self.count < len(matrix)).any())
         squares = np.zeros(matrix.shape[1])
         for rows in chunks(matrix):
-            squares += np.nansum((matrix[rows] - self.mean) ** 2, axis=0)
+            squares += np.nansum((matrix[rows] - self.mean) ** 2, axis=0, dtype=float)
         std = np.sqrt(squares / np.maximum(self.count, 1))
         # a constant such as 0.1 leaves a std of rounding errors
         varies = std > 1e-9 * np.maximum(np.abs(self.mean), 1e-300)

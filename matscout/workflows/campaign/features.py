@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matscout.errors import warn
+from matscout.errors import UserError, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,6 +42,10 @@ def candidate_features(table: CandidateTable, names: Sequence[str]) -> FeatureMa
         get_settings().dask if of_crystals else None,
         time_limit=LONGEST_ROW if of_crystals else None,
     )
+    if len(features.errors) == len(table) and np.isnan(features.values).all():
+        raise UserError(
+            f"no candidate has any of the features {', '.join(names)}: {features.formulas[0]}: {features.errors[0]}"
+        )
     if features.errors:
         first = min(features.errors)
         warn(

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matminer.featurizers.structure import SineCoulombMatrix
 from pymatgen.core.lattice import Lattice
@@ -102,6 +102,7 @@ def test_nor_do_they_in_symmetric_crystals(crystals, name):
 
 
 @settings(max_examples=40)
+@example("hexagonal", 1e-6, 8564)  # spglib's reduction goes in circles at its own tolerance
 @given(st.sampled_from(sorted(LATTICES)), st.sampled_from([0, 1e-9, 1e-6, 1e-4]), seeds)
 def test_nor_on_lattices_with_several_reduced_bases_exact_or_nearly(crystals, name, noise, seed):
     rng = np.random.default_rng(seed)

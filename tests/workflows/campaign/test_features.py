@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from matscout.db.documents import CalculationResult
-from matscout.errors import MatscoutWarning
+from matscout.errors import MatscoutWarning, UserError
 from matscout.featurizers import FeatureMatrix, featurize
 from matscout.workflows.campaign.features import candidate_features, warn_of_cost
 from matscout.workflows.campaign.spec import SurrogateSpec
@@ -65,3 +65,10 @@ def test_a_campaign_takes_every_feature_set_and_matminer(table):
     assert SurrogateSpec(features="matminer:DensityFeatures").features == ("matminer:DensityFeatures",)
     with pytest.raises(ValidationError, match="Nearest: voronoi"):
         SurrogateSpec(features=["vornoi"])
+
+
+def test_a_campaign_whose_every_candidate_lacks_everything_stops(table):
+    squeezed = table.take([0, 1])
+    squeezed.volume[:] = 1e-3
+    with pytest.raises(UserError, match="no candidate has any of the features geometry"):
+        candidate_features(squeezed, ["geometry"])
