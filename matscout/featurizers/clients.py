@@ -377,17 +377,14 @@ def _quiet() -> Iterator[None]:
     names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _LOGGERS]
     handlers = {handler for name in names for handler in logging.getLogger(name).handlers}
     on_terminal = [handler for handler in handlers if type(handler) is logging.StreamHandler]
+    nothing = logging.Filter("nobody")  # one of its own: the end of an inner one must not end this
     for handler in on_terminal:
-        handler.addFilter(_nothing)
+        handler.addFilter(nothing)
     try:
         yield
     finally:
         for handler in on_terminal:
-            handler.removeFilter(_nothing)
+            handler.removeFilter(nothing)
 
 
 _LOGGERS = {"distributed", "tornado", "bokeh"}
-
-
-def _nothing(_: logging.LogRecord) -> bool:
-    return False

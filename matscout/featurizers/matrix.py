@@ -314,7 +314,7 @@ def _client(client: Any, stack: ExitStack) -> Any:
     from matscout.featurizers.clients import connected, dashboard_address
 
     opened = stack.enter_context(connected(client, say=_say))
-    if address := dashboard_address(opened):
+    if opened is not client and (address := dashboard_address(opened)):
         _say(f"dashboard {address}")
     return opened
 

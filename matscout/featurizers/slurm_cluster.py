@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,40 +116,56 @@ class SlurmCluster(OwnCluster, SLURMCluster):
 
     @property
     def _job_ids(self) -> list[str]:
-        return [job.job_id for job in self.workers.values() if job.job_id]
+        return [job.job_id for job in list(self.workers.values()) if job.job_id]
 
     def _queue(self, columns: str) -> list[str]:
         """Lines of the queue about the jobs; none once they ended."""
-        return _answer(["squeue", "--noheader", f"--jobs={','.join(self._job_ids)}", f"--format={columns}"])
+        return _lines_of(["squeue", "--noheader", f"--jobs={','.join(self._job_ids)}", f"--format={columns}"])
 
     def trouble(self) -> str | None:
         """Why no worker will come any more; None while one may."""
-        refused = [job.refusal for job in self.workers.values() if job.refusal]
+        refused = [job.refusal for job in list(self.workers.values()) if job.refusal]
         if not self._job_ids:
             return f"Slurm refused the job: {refused[0]}" if refused else None
-        if self._queue("%i"):
+        try:
+            if self._queue("%i"):
+                return None
+        except OSError:  # this may pass
             return None
         numbers = f"Slurm job{'s' * (len(self._job_ids) > 1)} {', '.join(self._job_ids)}"
         return f"{numbers} ended (walltime: {self._walltime}){last_lines(sorted(self._logs.glob('*.err')))}"
 
     def state(self) -> str:
         """Say what the jobs are at."""
-        return "; ".join(f"Slurm job {line}" for line in self._queue("%i: %T, %r")) or "there is no Slurm job"
+        try:
+            lines = self._queue("%i: %T, %r")
+        except OSError as error:
+            return str(error)
+        return "; ".join(f"Slurm job {line}" for line in lines) or "there is no Slurm job"
 
     def end_workers(self) -> None:
         """Cancel the jobs."""
         if self._job_ids:
-            _answer(["scancel", *self._job_ids])
+            with suppress(OSError):  # they end when they find no scheduler
+                _lines_of(["scancel", *self._job_ids])
 
 
-def _answer(command: list[str]) -> list[str]:
-    """Lines that a command of Slurm prints; none if it fails, as `squeue` does for jobs long gone."""
+def _lines_of(command: list[str]) -> list[str]:
+    """Lines that a command of Slurm prints; none for jobs that are long gone.
+
+    Raises
+    ------
+    OSError
+        Slurm does not answer.
+    """
     try:
         done = subprocess.run(  # noqa: S603  numbers of jobs
             command, capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return ["(Slurm does not answer)"]
+        raise OSError(f"{command[0]} does not answer within {_COMMAND_SECONDS} s") from None
+    if done.returncode and "Invalid job id" not in done.stderr:
+        raise OSError(f"{command[0]}: {' '.join(done.stderr.split())}")
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 

@@ -484,6 +484,14 @@ def test_jobs_that_stay_in_the_queue_are_given_up_with_slurms_reason(slurm, tmp_
     assert list((tmp_path / "shared").iterdir()) == []
 
 
+def test_a_controller_that_does_not_answer_is_not_taken_for_an_empty_queue(slurm):
+    slurm("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
+    said = refusal("slurm")
+    assert said.startswith(
+        "no worker came in 0.5 s: squeue: slurm_load_jobs error: Unable to contact slurm controller\n"
+    )
+
+
 def test_a_refused_job_is_reported_with_what_sbatch_said(slurm):
     slurm("sbatch", "echo 'sbatch: error: invalid account' >&2; exit 1")
     assert refusal("slurm") == "no worker came: Slurm refused the job: sbatch: error: invalid account"
