@@ -1,6 +1,7 @@
 """What every test needs."""
 
 import os
+import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,10 @@ settings.load_profile("matscout")
 
 # Loading a calculator takes a worker longer than all calculations of most tests.
 os.environ["MATSCOUT_WORKERS"] = "1"
+
+# What is started in the background ignores Ctrl-C, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test finds what another one, or the user, has kept.
 _cache = TemporaryDirectory(prefix="matscout-cache-")

@@ -94,10 +94,10 @@ def _make(header: dict[str, Any], made: dict[str, RowFeaturizer]) -> dict[str, A
 
 
 def _run(featurizer: RowFeaturizer, row: Any) -> FeatureRow:
-    from matscout.featurizers.rows import InlineRunner, failed_row
+    from matscout.featurizers.rows import failed_row, run_row
 
     try:
-        return InlineRunner().run(featurizer, row)
+        return run_row(featurizer, row)
     except BaseException as error:  # noqa: BLE001  also one that calls sys.exit must not take the next row along
         return failed_row(featurizer, error)
 

@@ -56,24 +56,33 @@ def failed_row(
     return FeatureRow(np.full(len(featurizer), np.nan), error, seconds, lasting)
 
 
+def run_row(featurizer: RowFeaturizer, row: Any) -> FeatureRow:
+    """Featurize one row in this process, and take the time."""
+    start = time.perf_counter()
+    try:
+        values = np.array(featurizer.featurize(row), dtype=float)  # a copy: it may use its own array again
+    except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
+        return failed_row(featurizer, error, time.perf_counter() - start)
+    if values.shape != (len(featurizer),):
+        message = f"{featurizer.name} gave the shape {values.shape} for {len(featurizer)} features"
+        return failed_row(featurizer, message, time.perf_counter() - start)
+    return FeatureRow(values, None, time.perf_counter() - start)
+
+
 class InlineRunner:
     """Runs rows in this process: nothing between, and nothing to stop a row that does not end."""
 
     def __init__(self) -> None:
-        self._prepared: set[int] = set()
+        self._prepared: dict[int, RowFeaturizer] = {}
+
+    def prepare(self, featurizer: RowFeaturizer) -> None:
+        """Load once what the first row would else wait for."""
+        if id(featurizer) not in self._prepared:
+            self._prepared[id(featurizer)] = featurizer
+            with suppress(Exception):  # what is wrong, every row will say
+                featurizer.prepare()
 
     def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:
         """See `RowRunner`."""
-        if id(featurizer) not in self._prepared:
-            with suppress(Exception):  # what is wrong, every row will say
-                featurizer.prepare()
-            self._prepared.add(id(featurizer))
-        start = time.perf_counter()
-        try:
-            values = np.array(featurizer.featurize(row), dtype=float)  # a copy: it may use its own array again
-        except Exception as error:  # noqa: BLE001  whatever it is belongs to this row, and is reported with it
-            return failed_row(featurizer, error, time.perf_counter() - start)
-        if values.shape != (len(featurizer),):
-            message = f"{featurizer.name} gave the shape {values.shape} for {len(featurizer)} features"
-            return failed_row(featurizer, message, time.perf_counter() - start)
-        return FeatureRow(values, None, time.perf_counter() - start)
+        self.prepare(featurizer)
+        return run_row(featurizer, row)
