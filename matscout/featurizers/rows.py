@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from matscout.errors import UserError
 from matscout.featurizers.errors import row_error
 
 if TYPE_CHECKING:
@@ -76,11 +76,20 @@ class InlineRunner:
         self._prepared: dict[int, RowFeaturizer] = {}
 
     def prepare(self, featurizer: RowFeaturizer) -> None:
-        """Load once what the first row would else wait for."""
+        """Load once what the first row would else wait for.
+
+        Raises
+        ------
+        UserError
+            The featurizer says that it cannot work here.
+        """
         if id(featurizer) not in self._prepared:
-            self._prepared[id(featurizer)] = featurizer
-            with suppress(Exception):  # what is wrong, every row will say
+            try:
                 featurizer.prepare()
+            except Exception as error:  # every row will say what is wrong with it
+                if isinstance(error, UserError):  # something is missing on this machine: no row is to blame
+                    raise
+            self._prepared[id(featurizer)] = featurizer
 
     def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:
         """See `RowRunner`."""
