@@ -217,7 +217,7 @@ class RowFeaturizer(Featurizer):
         if hasattr(given, "__len__") and len(given) == 0:  # of which nobody could tell what they are
             return np.empty((0, len(self)))
         matrix = featurize(given, self, cache=False, strict=strict)
-        RowErrors(matrix.errors).report(n_rows=len(matrix), strict=strict)
+        RowErrors(matrix.errors).report(n_rows=len(matrix), strict=False)
         return matrix.values
 
 

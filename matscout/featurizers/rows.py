@@ -81,14 +81,15 @@ class InlineRunner:
         Raises
         ------
         UserError
-            The featurizer says that it cannot work here.
+            The featurizer cannot work here.
         """
         if id(featurizer) not in self._prepared:
             try:
                 featurizer.prepare()
-            except Exception as error:  # every row will say what is wrong with it
-                if isinstance(error, UserError):  # something is missing on this machine: no row is to blame
-                    raise
+            except UserError:  # something is missing on this machine: no row is to blame
+                raise
+            except Exception as error:
+                raise UserError(f"{featurizer.name} cannot be used here: {row_error(error)}") from error
             self._prepared[id(featurizer)] = featurizer
 
     def run(self, featurizer: RowFeaturizer, row: Any) -> FeatureRow:

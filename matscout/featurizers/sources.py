@@ -108,9 +108,8 @@ def _may_hold_crystals(file: Path) -> bool:
 
 
 def _crystals(files: Sequence[Path], name: str) -> Source:
-    rows = (row for file in files for row in _crystals_of(file, alone=len(files) == 1))
-
     def read(size: int) -> Iterator[Part]:
+        rows = (row for file in files for row in _crystals_of(file, alone=len(files) == 1))
         while batch := list(islice(rows, size)):
             yield CrystalPart([structure for _, structure in batch], [name for name, _ in batch])
 

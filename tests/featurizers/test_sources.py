@@ -79,6 +79,7 @@ def test_a_folder_of_crystals_names_rows_after_files_and_keeps_those_it_cannot_r
     assert list(matrix.errors) == [1]
     assert matrix.errors[1].startswith("broken: ")
     assert matrix.ids[2] == "salt"
+    assert formulas(source) == list(matrix.formulas)  # a second time
 
 
 def test_a_folder_without_crystals_is_refused(tmp_path):

@@ -30,19 +30,17 @@ def candidate_features(table: CandidateTable, names: Sequence[str]) -> FeatureMa
     Those of crystals are kept in the user's cache, shared by all campaigns, and made on dask where the setting
     MATSCOUT_DASK says so. A candidate that has none has NaN in their place, and a warning names it.
     """
-    from matscout.featurizers import featurize
-    from matscout.featurizers.registry import MATMINER
-    from matscout.featurizers.structures import PRESETS
+    from matscout.featurizers import RowFeaturizer, featurize
+    from matscout.featurizers.parts import source_of
+    from matscout.featurizers.registry import resolve
     from matscout.settings import get_settings
 
-    of_crystals = any((name in PRESETS and name != "sites") or name.startswith(MATMINER) for name in names)
+    featurizers = resolve(list(names), source_of(table))
+    one_by_one = any(isinstance(featurizer, RowFeaturizer) for featurizer in featurizers)
     features = featurize(
-        table,
-        list(names),
-        get_settings().dask if of_crystals else None,
-        time_limit=LONGEST_ROW if of_crystals else None,
+        table, featurizers, get_settings().dask if one_by_one else None, time_limit=LONGEST_ROW if one_by_one else None
     )
-    if len(features.errors) == len(table) and np.isnan(features.values).all():
+    if features.errors and len(features.errors) == len(table) and np.isnan(features.values).all():
         raise UserError(
             f"no candidate has any of the features {', '.join(names)}: {features.formulas[0]}: {features.errors[0]}"
         )

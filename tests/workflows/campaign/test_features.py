@@ -72,3 +72,7 @@ def test_a_campaign_whose_every_candidate_lacks_everything_stops(table):
     squeezed.volume[:] = 1e-3
     with pytest.raises(UserError, match="no candidate has any of the features geometry"):
         candidate_features(squeezed, ["geometry"])
+
+
+def test_a_space_without_candidates_has_the_columns(table):
+    assert candidate_features(table.take([]), ["magpie", "geometry"]).values.shape == (0, 137)
