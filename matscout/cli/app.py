@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from matscout.cli import model_app
+
 app = typer.Typer(
     name="matscout",
     help="From a chemical search space to a ranked, reproducible list of new stable crystals.",
@@ -332,3 +334,13 @@ def cache(
     from matscout.cli.cache import clear_cache, show_cache
 
     (clear_cache if clear else show_cache)(names or (), older_than, as_json=as_json)
+
+
+app.command(
+    epilog="Examples: matscout train known.csv --target e_form --unit eV/atom -o e_form.model; "
+    "matscout train known.csv -t e_hull -o hull.model --surrogate extra_trees --threshold 0.025 --option n_trees=500"
+)(model_app.train)
+app.command(
+    epilog="Examples: matscout predict e_form.model new.csv; matscout predict e_form.model space.yaml -o p.parquet"
+)(model_app.predict)
+app.add_typer(model_app.models)

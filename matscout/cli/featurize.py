@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typer import Exit, echo
 
 from matscout.cli import EXIT_STOPPED, printable
 from matscout.cli.output import print_json, print_table
+from matscout.cli.sources import listed_names, open_source
 from matscout.errors import UserError
 from matscout.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from matscout.featurizers import FeatureFile
-    from matscout.featurizers.parts import Part, Source
+    from matscout.featurizers.parts import Source
 
 SHOWN_ERRORS = 10
 
@@ -46,13 +46,13 @@ def featurize_input(request: FeaturizeRequest) -> None:
     if request.input is None or request.output is None:
         raise UserError("name what to featurize and where to write: matscout featurize INPUT -o OUT.parquet")
     output = _checked_output(request.input, request.output)
-    if request.features and not _names(request.features):
+    if request.features and not listed_names(request.features):
         raise UserError("--features names no feature set: matscout featurize --list shows them")
-    with _source(request.input, request.column) as source:
+    with open_source(request.input, request.column) as source:
         try:
             written = featurize(
                 source,
-                _names(request.features) or (["magpie"] if source.kind == "formulas" else ["magpie", "sites"]),
+                listed_names(request.features) or (["magpie"] if source.kind == "formulas" else ["magpie", "sites"]),
                 request.dask or get_settings().dask,
                 output=output,
                 time_limit=request.time_limit,
@@ -78,74 +78,6 @@ def _checked_output(given: str, output: Path) -> Path:
     if output.exists() and Path(given).exists() and output.samefile(given):
         raise UserError(f"{output} is the input: name another file")
     return output
-
-
-def _names(features: Sequence[str]) -> list[str]:
-    """Names of feature sets, separated by commas or given one by one."""
-    return [name.strip() for one in features for name in one.split(",") if name.strip()]
-
-
-@contextmanager
-def _source(given: str, column: str | None) -> Iterator[Source]:
-    """Rows of a file or a folder, of standard input, of a campaign's space, or of a store."""
-    from matscout.db.store import FILE
-    from matscout.featurizers.sources import formulas_in, read_source
-
-    if given == "-":
-        yield formulas_in(sys.stdin.read().splitlines(), "standard input")
-    elif given.endswith((".yaml", ".yml")):
-        yield _campaign_source(Path(given))
-    elif "://" in given or (Path(given) / FILE).is_file():
-        with _store_source(given) as source:
-            yield source
-    else:
-        yield read_source(given, column=column)
-
-
-def _campaign_source(file: Path) -> Source:
-    from matscout.featurizers.parts import source_of
-    from matscout.workflows.campaign.files import read_spec
-    from matscout.workflows.campaign.stages import enumerate_space
-
-    return replace(source_of(enumerate_space(read_spec(file)).table), name=str(file))
-
-
-@contextmanager
-def _store_source(uri: str) -> Iterator[Source]:
-    """Crystals that a store's calculations started from: what was known before they were calculated."""
-    from matscout.db import connect
-    from matscout.db.documents import Geometry
-    from matscout.featurizers.parts import CrystalPart, Source
-
-    with connect(uri, read_only=True, must_exist=True) as store:
-        calculations = store.collection("calculations")
-        n_rows = calculations.count_documents({})
-        if not n_rows:
-            raise UserError(f"store {store.display_uri} holds no calculation yet")
-
-        def read(size: int) -> Iterator[Part]:
-            ids = sorted(str(document["_id"]) for document in calculations.find({}, {"_id": 1}))
-            for start in range(0, len(ids), size):
-                chosen = ids[start : start + size]
-                found = {str(one["_id"]): one for one in calculations.find({"_id": {"$in": chosen}})}
-                documents = [found[name] for name in chosen]
-                crystals = [Geometry.model_validate(one["request"]["geometry"]).to_structure() for one in documents]
-                yield CrystalPart(crystals, chosen, _columns(documents))
-
-        yield Source("crystals", read, n_rows, name=f"store {store.display_uri}")
-
-
-def _columns(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Say what calculations are for, and what came of them: columns beside the features."""
-    import numpy as np
-
-    energies = [(one.get("result") or {}).get("energy_per_atom") for one in documents]
-    return {
-        "subject": np.array([str(one["request"]["subject"]) for one in documents]),
-        "protocol": np.array([str(one["request"]["protocol"]) for one in documents]),
-        "state": np.array([str(one["state"]) for one in documents]),
-        "energy_per_atom": np.array([np.nan if energy is None else energy for energy in energies], dtype=float),
-    }
 
 
 def _report(written: FeatureFile, source: Source, request: FeaturizeRequest) -> None:
@@ -196,7 +128,7 @@ def list_feature_sets(features: Sequence[str], *, as_json: bool) -> None:
     """List the feature sets, or the columns of those named."""
     from matscout.featurizers.registry import ABOUT, FEATURE_SETS, make_featurizer
 
-    if names := _names(features):
+    if names := listed_names(features):
         _show_columns(names, as_json=as_json)
         return
     sets = [make_featurizer(one) for one in FEATURE_SETS]

@@ -5,6 +5,8 @@ A row that raises, runs past its time or ends its process is NaN with its error 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -64,6 +66,8 @@ class FeatureMatrix:
         What the features of one row cost, s: as measured, also where they came from the cache.
     n_cached
         Rows that came from the cache, over all featurizers.
+    versions
+        Key of each featurizer by its name: equal keys mean equal numbers.
     """
 
     values: NDArray[np.float64]
@@ -76,6 +80,7 @@ class FeatureMatrix:
     errors: Mapping[int, str] = field(default_factory=dict)
     seconds_per_row: float = 0.0
     n_cached: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -274,6 +279,7 @@ class _Total:
             errors=dict(self._errors),
             seconds_per_row=self._seconds / max(1, self._n_rows),
             n_cached=self._n_cached,
+            versions=_versions(self._featurizers),
         )
 
     def file(self, path: Path) -> FeatureFile:
@@ -287,6 +293,18 @@ class _Total:
             seconds_per_row=self._seconds / max(1, self._n_rows),
             n_cached=self._n_cached,
         )
+
+
+def _versions(featurizers: Sequence[Featurizer]) -> dict[str, str]:
+    """Key of each featurizer; of a prototype's sites without the prototypes, as their columns say what they have."""
+    versions: dict[str, str] = {}
+    for one in featurizers:
+        key = one.key
+        if one.takes == "candidates":
+            identity = {name: content for name, content in one.identity().items() if name != "options"}
+            key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        versions[one.name] = f"{versions[one.name]}+{key}" if one.name in versions else key
+    return versions
 
 
 def _check(time_limit: float | None, rows_at_once: int | None) -> None:

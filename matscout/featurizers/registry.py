@@ -37,6 +37,7 @@ ABOUT: dict[str, str] = {
     "soap": "smooth overlap of atomic positions, of any number of elements",
     "acsf": "atom-centred symmetry functions of distances and angles",
     "chgnet": "what CHGNet learned of crystal and atoms; it knows relaxed energies of known crystals",
+    "chgnet_phonons": "frequencies of vibration and force constants, as CHGNet has them",
 }
 """What each set tells, in a line."""
 

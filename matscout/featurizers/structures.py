@@ -28,6 +28,7 @@ PRESETS: dict[str, str] = {
     "soap": "atomic_density:SmoothOverlap",
     "acsf": "atomic_density:SymmetryFunctions",
     "chgnet": "learned:ChgnetEmbedding",
+    "chgnet_phonons": "phonons:ChgnetPhonons",
 }
 """Known presets: the module of `matscout.featurizers.descriptors` and the class in it that makes the numbers."""
 
@@ -41,8 +42,8 @@ class StructureFeaturizer(CrystalFeaturizer):
     Parameters
     ----------
     preset
-        geometry, sites, protostructure, voronoi, rdf, orbital_field, sine_coulomb, soap, acsf or chgnet: see the
-        classes in `matscout.featurizers.descriptors`.
+        geometry, sites, protostructure, voronoi, rdf, orbital_field, sine_coulomb, soap, acsf, chgnet or
+        chgnet_phonons: see the classes in `matscout.featurizers.descriptors`.
     options
         Options of the descriptor, by name.
 

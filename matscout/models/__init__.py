@@ -1,4 +1,4 @@
-"""Surrogates with calibrated uncertainty, and what to calculate next."""
+"""Surrogates with calibrated uncertainty, how far they can be trusted, and what to calculate next."""
 
 from __future__ import annotations
 
@@ -8,28 +8,45 @@ from typing import TYPE_CHECKING
 from matscout.late import late_names
 
 if TYPE_CHECKING:
-    from matscout.models import acquisition
-    from matscout.models.base import Prediction, Surrogate
-    from matscout.models.calibration import CalibratedSurrogate, CalibrationReport
-    from matscout.models.registry import SURROGATES, make_surrogate, surrogate_options
+    from matscout.models import acquisition, explanation, report, validation
+    from matscout.models.base import Surrogate
+    from matscout.models.calibration import CalibratedSurrogate, CalibrationReport, ProbabilityReport
+    from matscout.models.delta import DeltaSurrogate
+    from matscout.models.model import Model, train_model
+    from matscout.models.model_card import ModelCard
+    from matscout.models.prediction import Prediction
+    from matscout.models.registry import SURROGATES, load_surrogate, make_surrogate, surrogate_options
 
 __all__ = [
     "SURROGATES",
     "CalibratedSurrogate",
     "CalibrationReport",
+    "DeltaSurrogate",
+    "Model",
+    "ModelCard",
     "Prediction",
+    "ProbabilityReport",
     "Surrogate",
     "acquisition",
+    "explanation",
+    "load_surrogate",
     "make_surrogate",
+    "report",
     "surrogate_options",
+    "train_model",
+    "validation",
 ]
 
 _HOMES = {
-    "base": ("Prediction", "Surrogate"),
-    "calibration": ("CalibratedSurrogate", "CalibrationReport"),
-    "registry": ("SURROGATES", "make_surrogate", "surrogate_options"),
+    "base": ("Surrogate",),
+    "calibration": ("CalibratedSurrogate", "CalibrationReport", "ProbabilityReport"),
+    "delta": ("DeltaSurrogate",),
+    "model": ("Model", "train_model"),
+    "model_card": ("ModelCard",),
+    "prediction": ("Prediction",),
+    "registry": ("SURROGATES", "load_surrogate", "make_surrogate", "surrogate_options"),
 }
-_MODULES = ("acquisition",)
+_MODULES = ("acquisition", "explanation", "report", "validation")
 
 _late_name = late_names(__name__, {name: module for module, names in _HOMES.items() for name in names})
 

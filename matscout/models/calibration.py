@@ -1,320 +1,290 @@
-"""Make a surrogate's std mean what it says.
-
-The spread of an ensemble orders candidates by uncertainty, but is several times too small. Held-out errors tell how
-much: Palmer et al., Calibration after bootstrap for accurate uncertainty quantification in regression models, npj
-Comput. Mater. 8, 115 (2022), doi:10.1038/s41524-022-00794-8.
-"""
+"""Make a surrogate's std and intervals mean what they say, by its errors on rows that it had not seen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from scipy.special import ndtri
 
+from matscout.db.files import write_text
 from matscout.errors import UserError
+from matscout.models.applicability import Domain
+from matscout.models.base import DOCUMENT as SURROGATE_DOCUMENT
 from matscout.models.base import Prediction, Surrogate, checked_data
+from matscout.models.calibration_report import CalibrationReport, report_of, report_of_few
+from matscout.models.error_laws import MIN_ROWS, ErrorLaw, ErrorLaws, fit_laws, smallest_std
+from matscout.models.held_out import assign_folds, hold_out
+from matscout.models.inputs import as_inputs
+from matscout.models.options import check_choice, check_number
+from matscout.models.probability_calibration import (
+    ProbabilityLaw,
+    ProbabilityReport,
+    calibrate_probabilities,
+    no_calibration,
+)
+from matscout.models.targets import TRANSFORMS, from_log, to_log
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
 
-INTERVALS = (50, 80, 90)
-"""Central intervals whose coverage is reported, in percent."""
+    from matscout.models.held_out import HeldOut
 
-MIN_ROWS = 10
-"""With fewer rows held-out errors say too little; the std of the targets stands in for the std of each prediction."""
+__all__ = ["DOMAINS", "CalibratedSurrogate", "CalibrationReport", "ProbabilityReport", "assign_folds"]
 
-FLOOR = 0.01
-"""Smallest std, as a share of the std of the targets: nothing is known better than that from tens of rows."""
+DOMAINS = ("widen", "measure", "none")
+"""What is done with the distance to the training data: beyond the domain std is widened; it is told; nothing."""
 
-
-@dataclass(frozen=True, eq=False)
-class CalibrationReport:
-    """How a surrogate did on rows that it had not seen, before and after calibration.
-
-    Numbers are in the unit of the target and refer to held-out predictions. NaN (None in `as_dict`) where there are
-    none.
-
-    Attributes
-    ----------
-    n
-        Rows learnt from.
-    folds
-        Parts that were held out in turn; 0 where there were too few rows.
-    grouped
-        Whether rows of one group were held out together.
-    fallback
-        True where there were too few rows to calibrate: std is then the std of the targets for every candidate.
-    mae, rmse
-        Mean absolute error, root mean square error.
-    spearman
-        Rank correlation of prediction and target.
-    coverage_before, coverage_after
-        Share of the targets within the central interval, by its nominal percentage.
-    slope, intercept
-        Calibrated std = slope * std + intercept.
-    floor
-        Smallest calibrated std.
-    mean_std
-        Mean of the calibrated std.
-    out_of_fold
-        Held-out prediction with calibrated std, in the order of the rows; None where there is none.
-    """
-
-    n: int
-    folds: int
-    grouped: bool
-    fallback: bool
-    mae: float
-    rmse: float
-    spearman: float
-    coverage_before: dict[int, float]
-    coverage_after: dict[int, float]
-    slope: float
-    intercept: float
-    floor: float
-    mean_std: float
-    out_of_fold: Prediction | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report without the single predictions, ready for JSON."""
-        document: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, dict):
-                document[field.name] = {str(percent): _none_if_nan(share) for percent, share in value.items()}
-            elif field.name != "out_of_fold":
-                document[field.name] = _none_if_nan(value)
-        return document
+DOCUMENT = "calibration.json"
+_DOMAIN_FILE, _SURROGATE_FOLDER = "domain.npz", "surrogate"
+_VERSION = 1
 
 
 class CalibratedSurrogate:
-    """A surrogate whose std is fitted to its errors on held-out rows.
+    """A surrogate whose std and intervals are fitted to its errors on held-out rows, and that knows its domain.
+
+    A regression's std becomes slope * std + intercept, most likely by the errors, and its intervals conformal (see
+    `matscout.models.error_laws`); a classification's log-odds become slope * log-odds + intercept (see
+    `matscout.models.probability_calibration`). Each row's distance to the training data is told (see
+    `matscout.models.applicability`).
 
     Parameters
     ----------
     surrogate
         The model; its own std is what is calibrated.
     folds
-        Parts of a cross-validation.
+        Parts of a cross-validation. One part alone is held out of many rows, or of a model whose training is dear.
+    transform
+        What is learnt in the target's place, one of `TRANSFORMS`; predictions are of the target in any case.
+    domain
+        ``widen``: beyond the domain of the training data (distance d > 1) the variance goes over to that of the
+        targets as 1 - 1 / d^2, since errors out there were not measured; ``measure``: only the distance is told;
+        ``none``: it is not measured either. A classification's probabilities stay as they are.
 
     Attributes
     ----------
+    surrogate
+        The model, trained on all rows; a `TwoStageSurrogate` where it classifies first.
+    stage
+        The model as it was given.
     calibration
-        The `CalibrationReport` of the last fit.
+        The `CalibrationReport`, or of a classification the `ProbabilityReport`, of the last fit.
     """
 
-    calibration: CalibrationReport
+    calibration: CalibrationReport | ProbabilityReport
 
-    def __init__(self, surrogate: Surrogate, *, folds: int = 5) -> None:
-        Surrogate.check_number("folds", folds, 2, integer=True)
+    def __init__(self, surrogate: Surrogate, *, folds: int = 5, transform: str = "none", domain: str = "widen") -> None:
+        check_number("folds", folds, 2, integer=True)
+        check_choice("transform", transform, TRANSFORMS)
+        check_choice("domain", domain, DOMAINS)
+        if transform != "none" and surrogate.task == "classification":
+            raise UserError(f"a classification has no transform: leave {transform} out")
+        self.stage = surrogate
         self.surrogate = surrogate
-        self.folds = folds
+        if transform.startswith("classify"):
+            from matscout.models.two_stage import TwoStageSurrogate
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Learn from all rows, and calibrate on rows held out in turn.
+            self.surrogate = TwoStageSurrogate(stage=surrogate, log=transform.endswith("log"))
+        self.folds = folds
+        self.transform = transform
+        self.domain = domain
+        self._domain: Domain | None = None
+        self._law: ErrorLaws | ProbabilityLaw | None = None
+        self._prior_std = 0.0
+
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None, kinds: ArrayLike | None = None) -> Self:
+        """Learn from all rows, and calibrate on rows held out.
 
         Parameters
         ----------
         X
-            Features, shape (n, n_features); NaN where unknown.
+            What the surrogate takes: see `matscout.models.inputs.as_inputs`.
         y
             Target, shape (n,), finite.
         groups
             Label of each row, shape (n,), as its chemical system: rows of one group are held out together, so that
             the errors are those on new groups. None, or one single group, holds out rows at random.
+        kinds
+            Label of each row, shape (n,), as its prototype: kinds of rows that are known before the calculation, and
+            of which each with errors enough is calibrated by itself.
 
         Raises
         ------
         UserError
-            There are fewer than two rows: no spread can be told from one.
+            There are fewer rows than folds, or fewer than two; groups or kinds are not one per row; the target cannot
+            be learnt or transformed.
         ValueError
             Shapes do not match, or there are infinite values.
         """
-        features, target = checked_data(X, y)
-        if len(target) < 2:
-            raise UserError("a surrogate needs at least two results to learn from, got 1: calculate more first")
-        labels = None if groups is None else np.asarray(groups)
-        if labels is not None and labels.shape != target.shape:
-            raise ValueError(f"expected {len(target)} groups, got the shape {labels.shape}")
-        self.surrogate.fit(features, target)
-        if len(target) < MIN_ROWS:
-            self.calibration = _fallback(target)
-            return self
-        fold_of_row, grouped = assign_folds(len(target), self.folds, labels, seed=self.surrogate.seed)
-        held_out = self._held_out(features, target, fold_of_row)
-        self.calibration = _report(target, held_out, folds=int(fold_of_row.max()) + 1, grouped=grouped)
+        inputs, target, labels = checked_data(self.surrogate.takes, X, y, groups)
+        n = len(target)
+        if n < 2:
+            raise UserError(f"a surrogate needs at least two results to learn from, got {n}: calculate more first")
+        if n < self.folds:
+            raise UserError(
+                f"{n} rows cannot be parted into {self.folds} folds: calculate more first, or set the option folds to "
+                f"{n} or fewer"
+            )
+        own_kinds = _names_of_kinds(kinds, n)
+        if own_kinds is not None and self.surrogate.task == "classification":
+            raise UserError("a classification is not calibrated by kinds of rows: leave kinds out")
+        learnt = to_log(target) if self.transform == "log" else target
+        self.surrogate.fit(inputs, learnt, labels)
+        self._prior_std = float(learnt.std())
+        self._domain = None if self.domain == "none" else Domain.fit(inputs, labels, seed=self.surrogate.seed)
+        held_out = hold_out(self.surrogate, inputs, learnt, labels, self.folds) if n >= MIN_ROWS else None
+        if self.surrogate.task == "classification":
+            self._law, self.calibration = (
+                no_calibration(target) if held_out is None else calibrate_probabilities(target, held_out)
+            )
+        elif held_out is None:
+            std, floor = float(learnt.std(ddof=1)), smallest_std(learnt)
+            self._law = ErrorLaws(ErrorLaw(0.0, max(std, floor), floor))
+            self.calibration = report_of_few(n, self._law.overall, self.transform)
+        else:
+            self._law, self.calibration = self._calibrated(target, learnt, held_out, own_kinds)
         return self
 
-    def predict(self, X: ArrayLike) -> Prediction:
-        """Mean and calibrated std of each row of X, shape (n, n_features)."""
-        if not hasattr(self, "calibration"):
+    def calibration_options(self) -> dict[str, Any]:
+        """Return the options of the calibration by name; those of the model are `surrogate.options()`."""
+        return {"folds": self.folds, "transform": self.transform, "domain": self.domain}
+
+    def predict(self, X: Any, kinds: ArrayLike | None = None) -> Prediction:
+        """Mean, calibrated std, intervals and distance to the training data of each row of X.
+
+        Parameters
+        ----------
+        X
+            Of the kind and with the columns that it was trained on.
+        kinds
+            Kind of each row, shape (n,), as in `fit`; without, or where it is new, the law of all rows holds.
+        """
+        if self._law is None:
             raise RuntimeError("fit the surrogate before it predicts")
-        raw = self.surrogate.predict(X)
-        report = self.calibration
-        return Prediction(raw.mean, apply(raw.std, report.slope, report.intercept, report.floor))
+        inputs = as_inputs(self.surrogate.takes, X)
+        own_kinds = _names_of_kinds(kinds, len(inputs))
+        raw = self.surrogate.predict(inputs)
+        distance = None if self._domain is None else self._domain.distance(inputs)
+        if isinstance(self._law, ProbabilityLaw):
+            return replace(self._law.prediction(raw), distance=distance)
+        calibrated = _with_std(raw, self._law.std(raw.std, own_kinds))
+        if self.domain == "widen" and distance is not None:
+            calibrated = _widened(calibrated, distance, self._prior_std)
+        return self._as_target(replace(calibrated, factors=self._law.factors(own_kinds), distance=distance))
 
-    def _held_out(self, X: NDArray[np.float64], y: NDArray[np.float64], fold_of_row: NDArray[np.intp]) -> Prediction:
-        mean, std = np.empty(len(y)), np.empty(len(y))
-        for fold in range(int(fold_of_row.max()) + 1):
-            held = fold_of_row == fold
-            model = self.surrogate.unfitted().fit(X[~held], y[~held])
-            prediction = model.predict(X[held])
-            mean[held], std[held] = prediction.mean, prediction.std
-        return Prediction(mean, std)
+    def _as_target(self, prediction: Prediction) -> Prediction:
+        return from_log(prediction) if self.transform == "log" else prediction
 
+    def _calibrated(
+        self,
+        target: NDArray[np.float64],
+        learnt: NDArray[np.float64],
+        held_out: HeldOut,
+        kinds: NDArray[np.str_] | None,
+    ) -> tuple[ErrorLaws, CalibrationReport]:
+        own_kinds = None if kinds is None else kinds[held_out.rows]
+        error = learnt[held_out.rows] - held_out.mean
+        laws = fit_laws(held_out.std, error, smallest_std(learnt), own_kinds)
+        std = laws.std(held_out.std, own_kinds)
+        predicted = self._as_target(Prediction(held_out.mean, std, factors=laws.factors(own_kinds)))
+        return laws, report_of(held_out, laws, error, target, predicted, own_kinds, self.transform)
 
-def assign_folds(n: int, folds: int, groups: NDArray[Any] | None = None, *, seed: int) -> tuple[NDArray[np.intp], bool]:
-    """Part to which each row belongs, and whether groups were kept together.
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Keep what was learnt in a folder, in native formats and without pickle; it is made if it is not there.
 
-    Parameters
-    ----------
-    n
-        Number of rows.
-    folds
-        Number of parts wanted; there are fewer where there are fewer rows or groups.
-    groups
-        Label of each row, shape (n,). The largest groups are dealt first, each to the smallest part so far.
-    seed
-        Order in which rows, or groups of equal size, are dealt.
+        Raises
+        ------
+        RuntimeError
+            Nothing was learnt yet.
+        """
+        if self._law is None:
+            raise RuntimeError("fit the surrogate before it is kept")
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        self.surrogate.save(place / _SURROGATE_FOLDER)
+        if self._domain is not None:
+            self._domain.save(place / _DOMAIN_FILE)
+        document = {
+            "version": _VERSION,
+            "surrogate": self.stage.name,
+            "options": self.surrogate.options(),
+            "calibration_options": self.calibration_options(),
+            "prior_std": self._prior_std,
+            "law": self._law.as_dict(),
+            "report": self.calibration.as_dict(),
+        }
+        write_text(place / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
-    Returns
-    -------
-    Shape (n,), parts numbered from 0, none of them empty.
-    """
-    rng = np.random.default_rng(seed)
-    if groups is not None:
-        _, group_of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-        if len(sizes) > 1:
-            order = rng.permutation(len(sizes))
-            order = order[np.argsort(-sizes[order], kind="stable")]
-            filled = np.zeros(min(folds, len(sizes)), dtype=np.intp)
-            fold_of_group = np.empty(len(sizes), dtype=np.intp)
-            for group in order.tolist():
-                fold_of_group[group] = filled.argmin()
-                filled[fold_of_group[group]] += sizes[group]
-            return fold_of_group[group_of_row], True
-    fold_of_row = np.empty(n, dtype=np.intp)
-    fold_of_row[rng.permutation(n)] = np.arange(n) % min(folds, n)
-    return fold_of_row, False
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Take up what `save` kept; it predicts the same numbers.
 
+        Raises
+        ------
+        UserError
+            There is none in the folder, or it was kept by another version.
+        """
+        from matscout.models.registry import surrogate_class
 
-def fit_std(std: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope a >= 0 and intercept b >= 0 that make errors most likely under a normal distribution of std a * std + b.
+        place = Path(folder)
+        try:
+            document = json.loads((place / DOCUMENT).read_text())
+            if document["version"] != _VERSION:
+                raise UserError(
+                    f"{place} was kept in form {document['version']}, this version of matscout reads {_VERSION}"
+                )
+            made = surrogate_class(document["surrogate"])(**document["options"])
+            loaded = cls(made, **document["calibration_options"])
+            loaded._take_up(place, document)
+        except FileNotFoundError as error:
+            raise UserError(f"no calibrated surrogate is kept in {place}: {error.filename} is not there") from error
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise UserError(f"{place / DOCUMENT} was not written by this version of matscout: {error}") from error
+        return loaded
 
-    Parameters
-    ----------
-    std, error
-        Of held-out predictions, shape (n,), in one unit.
-
-    Returns
-    -------
-    a and b; (0, 0) where all errors are 0.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> std = rng.uniform(0.1, 1.0, 100_000)
-    >>> a, b = fit_std(std, rng.normal(0, 3 * std + 0.2))
-    >>> round(a, 1), round(b, 1)
-    (3.0, 0.2)
-    """
-    from scipy.optimize import minimize
-
-    size, spread = float(np.sqrt(np.mean(error**2))), float(std.mean())
-    if size == 0:
-        return 0.0, 0.0
-    if spread == 0:
-        return 0.0, size
-    x, e2 = std / spread, (error / size) ** 2
-
-    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        sigma = parameters[0] * x + parameters[1]
-        by_sigma = (1 - e2 / sigma**2) / sigma
-        value = float(np.mean(np.log(sigma) + 0.5 * e2 / sigma**2))
-        return value, np.array([np.mean(by_sigma * x), np.mean(by_sigma)])
-
-    # in units of the mean std and the rms error; b > 0 keeps a std of 0 from an infinite likelihood
-    starts = ([0.9, 0.1], [0.5, 0.5], [0.0, 1.0])
-    fits = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None), (1e-3, None)]) for start in starts]
-    a, b = min(fits, key=lambda fit: float(fit.fun)).x
-    return float(a) * size / spread, float(b) * size
-
-
-def apply(std: NDArray[np.float64], slope: float, intercept: float, floor: float) -> NDArray[np.float64]:
-    """Calibrated std, shape (n,), at least `floor`."""
-    return np.maximum(slope * std + intercept, floor)
+    def _take_up(self, place: Path, document: Mapping[str, Any]) -> None:
+        kept = place / _SURROGATE_FOLDER
+        self.surrogate.load(kept, json.loads((kept / SURROGATE_DOCUMENT).read_text()))
+        self._domain = None if self.domain == "none" else Domain.load(place / _DOMAIN_FILE)
+        self._prior_std = document["prior_std"]
+        if self.surrogate.task == "classification":
+            self._law = ProbabilityLaw(**document["law"])
+            self.calibration = ProbabilityReport.from_dict(document["report"])
+        else:
+            self._law = ErrorLaws.from_dict(document["law"])
+            self.calibration = CalibrationReport.from_dict(document["report"])
 
 
-def coverage(error: NDArray[np.float64], std: NDArray[np.float64]) -> dict[int, float]:
-    """Share of errors within each of the central intervals of a normal distribution, by its percentage.
-
-    Examples
-    --------
-    >>> coverage(np.array([0.0, 0.7, 1.0, 2.0]), np.ones(4))
-    {50: 0.25, 80: 0.75, 90: 0.75}
-    """
-    return {percent: float(np.mean(np.abs(error) <= ndtri(0.5 + percent / 200) * std)) for percent in INTERVALS}
+def _with_std(raw: Prediction, std: NDArray[np.float64]) -> Prediction:
+    """Put a calibrated std in place, and scale its parts along; where the surrogate's was 0 it is all aleatoric."""
+    if raw.aleatoric is None or raw.epistemic is None:
+        return replace(raw, std=std, aleatoric=None, epistemic=None)
+    told = raw.std > 0
+    ratio = std / np.where(told, raw.std, 1.0)
+    return replace(raw, std=std, aleatoric=np.where(told, ratio * raw.aleatoric, std), epistemic=ratio * raw.epistemic)
 
 
-def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Rank correlation; NaN where one side is constant."""
-    from scipy.stats import rankdata
-
-    ranks = np.array([rankdata(first), rankdata(second)])
-    centred = ranks - ranks.mean(axis=1, keepdims=True)
-    norm = np.sqrt((centred**2).sum(axis=1).prod())
-    return float((centred[0] * centred[1]).sum() / norm) if norm else float("nan")
-
-
-def _report(target: NDArray[np.float64], held_out: Prediction, *, folds: int, grouped: bool) -> CalibrationReport:
-    error = target - held_out.mean
-    slope, intercept = fit_std(held_out.std, error)
-    floor = _floor(target)
-    std = apply(held_out.std, slope, intercept, floor)
-    return CalibrationReport(
-        n=len(target),
-        folds=folds,
-        grouped=grouped,
-        fallback=False,
-        mae=float(np.abs(error).mean()),
-        rmse=float(np.sqrt((error**2).mean())),
-        spearman=spearman(held_out.mean, target),
-        coverage_before=coverage(error, held_out.std),
-        coverage_after=coverage(error, std),
-        slope=slope,
-        intercept=intercept,
-        floor=floor,
-        mean_std=float(std.mean()),
-        out_of_fold=Prediction(held_out.mean, std),
-    )
+def _widened(prediction: Prediction, distance: NDArray[np.float64], prior_std: float) -> Prediction:
+    """Let the variance go over to that of the targets beyond the domain; what is added is epistemic."""
+    share = 1 - 1 / np.maximum(distance, 1.0) ** 2
+    added = share * np.maximum(prior_std**2 - prediction.std**2, 0.0)
+    outside = added > 0
+    std = np.where(outside, np.sqrt(prediction.std**2 + added), prediction.std)
+    if prediction.epistemic is None:
+        return replace(prediction, std=std)
+    epistemic = np.where(outside, np.sqrt(prediction.epistemic**2 + added), prediction.epistemic)
+    return replace(prediction, std=std, epistemic=epistemic)
 
 
-def _fallback(target: NDArray[np.float64]) -> CalibrationReport:
-    nan = float("nan")
-    std = max(float(target.std(ddof=1)), _floor(target))
-    return CalibrationReport(
-        n=len(target),
-        folds=0,
-        grouped=False,
-        fallback=True,
-        mae=nan,
-        rmse=nan,
-        spearman=nan,
-        coverage_before=dict.fromkeys(INTERVALS, nan),
-        coverage_after=dict.fromkeys(INTERVALS, nan),
-        slope=0.0,
-        intercept=std,
-        floor=_floor(target),
-        mean_std=std,
-    )
-
-
-def _floor(target: NDArray[np.float64]) -> float:
-    # equal targets have no spread; the second term keeps std above 0 so that a probability stays defined
-    return max(FLOOR * float(target.std()), 1e-9 * float(np.abs(target).max()), 1e-12)
-
-
-def _none_if_nan(value: float) -> float | None:
-    return None if isinstance(value, float) and np.isnan(value) else value
+def _names_of_kinds(kinds: ArrayLike | None, n: int) -> NDArray[np.str_] | None:
+    if kinds is None:
+        return None
+    names = np.asarray(kinds).astype(str)
+    if names.shape != (n,):
+        raise UserError(f"expected one kind per row, shape ({n},), got {names.shape}")
+    return names

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matscout.errors import UserError, nearest
+from matscout.models.base import DOCUMENT, Surrogate
 from matscout.models.calibration import CalibratedSurrogate
-from matscout.models.ensembles import Dummy, ExtraTrees, RandomForest, XGBoostEnsemble
+from matscout.models.options import check_options
 
 if TYPE_CHECKING:
-    from matscout.models.base import Surrogate
+    import os
 
-SURROGATES: dict[str, type[Surrogate]] = {
-    "xgboost": XGBoostEnsemble,
-    "extra_trees": ExtraTrees,
-    "random_forest": RandomForest,
-    "dummy": Dummy,
+SURROGATES: dict[str, str] = {
+    "dummy": "baselines:Dummy",
+    "ridge": "baselines:Ridge",
+    "extra_trees": "forests:ExtraTrees",
+    "random_forest": "forests:RandomForest",
+    "adaboost_trees": "boosted_forest:AdaBoostTrees",
+    "xgboost": "gradient_boosting:XGBoostEnsemble",
+    "gaussian_process": "gaussian_process:GaussianProcess",
+    "composition_network": "networks.composition_network:CompositionNetwork",
+    "crystal_graph": "networks.crystal_graph:CrystalGraph",
+    "chgnet_transfer": "networks.chgnet_transfer:CHGNetTransfer",
 }
-"""Known surrogates by name."""
+"""Module and class of each known surrogate by its name."""
 
-_OF_CALIBRATION = ("folds",)
+_OF_CALIBRATION = ("folds", "transform", "domain")
+
+
+def surrogate_class(name: str) -> type[Surrogate]:
+    """Return the class of a surrogate.
+
+    Raises
+    ------
+    UserError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> surrogate_class("extra_trees").takes
+    'features'
+    """
+    if name not in SURROGATES:
+        near = nearest(name, SURROGATES)
+        hint = f"Did you mean {near}? " if near else ""
+        raise UserError(f'unknown surrogate "{name}". {hint}Known: {", ".join(SURROGATES)}.')
+    module, _, kind = SURROGATES[name].partition(":")
+    found: type[Surrogate] = getattr(import_module(f"matscout.models.{module}"), kind)
+    return found
 
 
 def surrogate_options(name: str) -> tuple[str, ...]:
@@ -29,9 +61,9 @@ def surrogate_options(name: str) -> tuple[str, ...]:
     Examples
     --------
     >>> surrogate_options("dummy")
-    ('seed', 'folds')
+    ('seed', 'task', 'missing', 'folds', 'transform', 'domain')
     """
-    return (*(field.name for field in fields(_known(name))), *_OF_CALIBRATION)
+    return (*(field.name for field in fields(surrogate_class(name))), *_OF_CALIBRATION)
 
 
 def make_surrogate(name: str, **options: Any) -> CalibratedSurrogate:
@@ -40,7 +72,7 @@ def make_surrogate(name: str, **options: Any) -> CalibratedSurrogate:
     Parameters
     ----------
     name
-        One of `SURROGATES`: ``xgboost``, ``extra_trees``, ``random_forest``, ``dummy``.
+        One of `SURROGATES`.
     options
         Those of the surrogate's class, ``seed`` among them, and of `CalibratedSurrogate`.
 
@@ -57,19 +89,25 @@ def make_surrogate(name: str, **options: Any) -> CalibratedSurrogate:
     >>> surrogate.predict(X).mean.shape, surrogate.calibration.folds
     ((60,), 5)
     """
-    known = surrogate_options(name)
-    for option in options:
-        if option not in known:
-            near = nearest(option, known)
-            hint = f" Did you mean {near}?" if near else ""
-            raise UserError(f'surrogate {name} has no option "{option}".{hint} It takes: {", ".join(known)}.')
+    check_options(f"surrogate {name}", tuple(options), surrogate_options(name))
     of_calibration = {option: options.pop(option) for option in _OF_CALIBRATION if option in options}
-    return CalibratedSurrogate(_known(name)(**options), **of_calibration)
+    return CalibratedSurrogate(surrogate_class(name)(**options), **of_calibration)
 
 
-def _known(name: str) -> type[Surrogate]:
-    if name not in SURROGATES:
-        near = nearest(name, SURROGATES)
-        hint = f"Did you mean {near}? " if near else ""
-        raise UserError(f'unknown surrogate "{name}". {hint}Known: {", ".join(SURROGATES)}.')
-    return SURROGATES[name]
+def load_surrogate(folder: str | os.PathLike[str]) -> Surrogate:
+    """Take up a surrogate that `Surrogate.save` kept, as it was before calibration.
+
+    Raises
+    ------
+    UserError
+        There is none in the folder, or it was kept by another version.
+    """
+    file = Path(folder) / DOCUMENT
+    try:
+        document = json.loads(file.read_text())
+        surrogate = surrogate_class(document["surrogate"])(**document["options"])
+        return surrogate.load(folder, document)
+    except FileNotFoundError as error:
+        raise UserError(f"no surrogate is kept in {folder}: {error.filename} is not there") from error
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise UserError(f"{file} was not written by this version of matscout: {error}") from error

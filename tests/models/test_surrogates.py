@@ -6,139 +6,324 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from pymatgen.core import Composition
 
 from matscout.errors import UserError
-from matscout.models import SURROGATES, base, make_surrogate, surrogate_options
+from matscout.models import (
+    SURROGATES,
+    CalibratedSurrogate,
+    base,
+    load_surrogate,
+    make_surrogate,
+    surrogate_options,
+)
+from matscout.models.inputs import FeatureInputs
+from matscout.models.registry import surrogate_class
 
-NAMES = sorted(SURROGATES)
-LEARNERS = sorted(set(SURROGATES) - {"dummy"})
-SMALL = {  # what holds for every size is shown with a small one
-    "xgboost": {"n_members": 3, "n_trees": 20},
-    "extra_trees": {"n_trees": 20},
-    "random_forest": {"n_trees": 20},
-    "dummy": {},
-}
+# those of SURROGATES that are written
+_HOME = Path(base.__file__).parent
+NAMES = [name for name, at in SURROGATES.items() if (_HOME / f"{at.partition(':')[0].replace('.', '/')}.py").exists()]
+LEARNERS = [name for name in NAMES if name != "dummy"]
+RANDOM = [name for name in LEARNERS if name != "ridge"]
 
-FINGERPRINT = """
-import hashlib, json, sys
-import numpy as np
-from matscout.models import make_surrogate
-rng = np.random.default_rng(0)
-X = rng.normal(size=(60, 30))
-X[rng.random(X.shape) < 0.1] = np.nan
-y = np.nan_to_num(X[:, 0]) ** 2 + 0.1 * rng.normal(size=60)
-found = {}
-for name, options in json.loads(sys.argv[1]).items():
-    p = make_surrogate(name, seed=7, **options).fit(X, y, groups=np.arange(60) // 5).predict(X[::-1])
-    found[name] = hashlib.sha256(p.mean.tobytes() + p.std.tobytes()).hexdigest()
-print(json.dumps(found))
+
+def of_kind(kind, names=NAMES):
+    return [name for name in names if surrogate_class(name).takes == kind]
+
+
+FEATURES = of_kind("features")
+CLASSIFIERS = [name for name in NAMES if "classification" in surrogate_class(name).tasks]
+EVERY = pytest.mark.parametrize("name", NAMES)
+EVERY_LEARNER = pytest.mark.parametrize("name", LEARNERS)
+EVERY_OF_FEATURES = pytest.mark.parametrize("name", FEATURES)
+EVERY_CLASSIFIER = pytest.mark.parametrize("name", CLASSIFIERS)
+
+ELSEWHERE = """
+import json, runpy, sys
+from matscout.models import CalibratedSurrogate, load_surrogate
+kit, (name, folder) = runpy.run_path(sys.argv[1]), sys.argv[2:]
+X, y = kit["data"](name)
+rows = kit["unseen"](name)[0][:50]
+print(json.dumps({
+    "trained": kit["bits"](kit["small"](name, seed=7).fit(X, y, groups=kit["groups"](y)).predict(rows)),
+    "loaded": kit["bits"](CalibratedSurrogate.load(folder).predict(rows)),
+    "bare": kit["bits"](load_surrogate(folder + "/surrogate").predict(rows)),
+}))
 """
 
 
-def small(name, **options):
-    return make_surrogate(name, **SMALL[name], **options)
+@EVERY
+def test_another_process_trains_and_loads_the_same_bits(name, kit, tmp_path):
+    X, y = kit.data(name)
+    rows = kit.unseen(name)[0][:50]
+    surrogate = kit.small(name, seed=7).fit(X, y, groups=kit.groups(y))
+    surrogate.save(tmp_path)
+    here = kit.bits(surrogate.predict(rows))
+    assert kit.bits(CalibratedSurrogate.load(tmp_path).predict(rows)) == here
+    command = [sys.executable, "-c", ELSEWHERE, kit.file, name, str(tmp_path)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found == {"trained": here, "loaded": here, "bare": kit.bits(surrogate.surrogate.predict(rows))}
 
 
-def data(n=120, seed=0):
-    """A target of two of twenty features, some of them unknown in some rows."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, 20))
-    y = X[:, 0] + np.abs(X[:, 1])
-    X[:, 5:][rng.random((n, 15)) < 0.1] = np.nan
-    return X, y
+@EVERY_CLASSIFIER
+def test_a_kept_classification_predicts_the_same_bits(name, kit, tmp_path):
+    X, y = kit.data(name)
+    surrogate = kit.bare(name, task="classification").fit(X, y > np.median(y))
+    surrogate.save(tmp_path)
+    assert kit.bits(load_surrogate(tmp_path).predict(X)) == kit.bits(surrogate.predict(X))
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_it_learns_more_than_the_mean(name):
-    X, y = data()
-    unseen, truth = data(500, seed=1)
-    prediction = make_surrogate(name).fit(X, y).predict(unseen)
+@EVERY
+def test_nothing_kept_is_pickled(name, kit, tmp_path):
+    X, y = kit.data(name)
+    kit.bare(name).fit(X, y).save(tmp_path)
+    kinds = {file.suffix for file in tmp_path.rglob("*") if file.is_file()}
+    assert kinds <= {".json", ".npz", ".ubj", ".safetensors"}
+    for file in tmp_path.rglob("*.npz"):
+        with np.load(file, allow_pickle=False) as archive:
+            assert all(archive[member].dtype != object for member in archive.files)
+
+
+@EVERY_LEARNER
+def test_it_learns_more_than_the_mean(name, kit):
+    X, y = kit.data(name)
+    rows, truth = kit.unseen(name)
+    prediction = kit.full(name).fit(X, y).predict(rows)
     assert np.abs(prediction.mean - truth).mean() < 0.7 * np.abs(y.mean() - truth).mean()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_prediction_is_one_finite_mean_and_std_per_row(name):
-    X, y = data()
-    prediction = small(name).fit(X, y).predict(X[:7])
-    for part in (prediction.mean, prediction.std):
-        assert part.shape == (7,)
-        assert part.dtype == np.float64
-        assert np.isfinite(part).all()
+@EVERY
+def test_a_prediction_is_one_finite_mean_and_std_per_row(name, kit):
+    X, y = kit.data(name)
+    for surrogate in (kit.bare(name).fit(X, y), kit.small(name).fit(X, y)):
+        prediction = surrogate.predict(X[:7])
+        for part in (prediction.mean, prediction.std):
+            assert part.shape == (7,)
+            assert part.dtype == np.float64
+            assert np.isfinite(part).all()
+        assert (prediction.std >= 0).all()
+        if prediction.aleatoric is not None:
+            squares = prediction.aleatoric**2 + prediction.epistemic**2
+            np.testing.assert_allclose(squares, prediction.std**2, rtol=1e-6, atol=1e-12)
     assert (prediction.std > 0).all()
 
 
-def test_two_processes_give_the_same_bits():
-    def run():
-        command = [sys.executable, "-c", FINGERPRINT, json.dumps(SMALL)]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-    first = run()
-    assert len(set(first.values())) == len(NAMES)
-    assert run() == first
+@EVERY
+def test_no_row_gives_no_prediction(name, kit):
+    X, y = kit.data(name)
+    assert len(kit.bare(name).fit(X, y).predict(X[:0])) == 0
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_another_seed_gives_another_ensemble(name):
-    X, y = data()
-    first, again, other = (small(name, seed=seed).fit(X[:60], y[:60]).predict(X).mean for seed in (1, 1, 2))
+@pytest.mark.parametrize("name", RANDOM)
+def test_another_seed_gives_another_model(name, kit):
+    X, y = kit.data(name, 60)
+    rows = kit.unseen(name)[0][:50]
+    first, again, other = (kit.bare(name, seed=seed).fit(X, y).predict(rows).mean for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_rows_are_predicted_one_by_one(name, monkeypatch):
-    X, y = data()
-    surrogate = small(name).fit(X, y)
+@EVERY
+def test_an_unfitted_copy_has_the_options_and_has_learnt_nothing(name, kit):
+    X, y = kit.data(name, 60)
+    surrogate = kit.bare(name, seed=3)
+    before = kit.bits(surrogate.fit(X, y).predict(X))
+    copy = surrogate.unfitted()
+    assert copy.options() == surrogate.options()
+    with pytest.raises(RuntimeError, match="fit the surrogate before it predicts"):
+        copy.predict(X)
+    with pytest.raises(RuntimeError, match="fit the surrogate before it is kept"):
+        copy.save("nowhere")
+    copy.fit(X, y[::-1])
+    assert kit.bits(surrogate.predict(X)) == before
+
+
+@EVERY
+def test_rows_are_predicted_one_by_one(name, kit, monkeypatch):
+    X, y = kit.data(name)
+    surrogate = kit.bare(name).fit(X, y)
     whole = surrogate.predict(X)
     monkeypatch.setattr(base, "CHUNK_ROWS", 7)
     parts = surrogate.predict(X)
     assert (parts.mean == whole.mean).all()
     assert (parts.std == whole.std).all()
     order = np.random.default_rng(0).permutation(len(X))
-    assert (surrogate.predict(X[order]).mean == whole.mean[order]).all()
+    mixed = surrogate.predict(X[order] if isinstance(X, np.ndarray) else [X[row] for row in order])
+    assert (mixed.mean == whole.mean[order]).all()
+    assert (mixed.std == whole.std[order]).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_column_without_any_value_does_no_harm(name, recwarn):
-    X, y = data(40)
+@pytest.mark.parametrize("name", of_kind("compositions"))
+def test_order_and_multiples_of_a_formula_do_not_count(name, kit):
+    X, y = kit.data(name)
+    surrogate = kit.bare(name).fit(X, y)
+    twice = ["".join(f"{element}{2 * n:g}" for element, n in reversed(Composition(one).items())) for one in X]
+    for other in (twice, [Composition(one) for one in X]):
+        found = surrogate.predict(other)
+        np.testing.assert_allclose(found.mean, surrogate.predict(X).mean, rtol=1e-6)
+        np.testing.assert_allclose(found.std, surrogate.predict(X).std, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", of_kind("crystals"))
+def test_the_choice_of_cell_does_not_count(name, kit):
+    X, y = kit.data(name)
+    surrogate = kit.bare(name).fit(X, y)
+    rows = X[:10]
+    mixed = [one.get_sorted_structure(key=lambda site: (-site.specie.Z, -site.frac_coords[2])) for one in rows]
+    shifted = [one.copy().translate_sites(range(len(one)), [0.13, 0.29, 0.41]) for one in rows]
+    doubled = [one.make_supercell([[2, 0, 0], [0, 1, 0], [0, 0, 1]], in_place=False) for one in rows]
+    expected = surrogate.predict(rows)
+    for other in (mixed, shifted, doubled):
+        found = surrogate.predict(other)
+        np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.std, expected.std, rtol=1e-3, atol=1e-5)
+
+
+@EVERY_LEARNER
+def test_beyond_the_training_domain_the_std_is_larger(name, kit):
+    X, y = kit.data(name)
+    surrogate = kit.small(name).fit(X, y)
+    near, far = (surrogate.predict(kit.unseen(name, far=away)[0]) for away in (False, True))
+    assert far.std.mean() > 1.2 * near.std.mean()
+    assert far.distance.mean() > near.distance.mean()
+
+
+@EVERY
+def test_calibrated_intervals_hold_what_they_promise(name, kit):
+    X, y = kit.data(name)
+    rows, truth = kit.unseen(name)
+    lower, upper = kit.small(name).fit(X, y).predict(rows).interval(90)
+    assert 0.8 <= np.mean((lower <= truth) & (truth <= upper)) <= 0.97
+
+
+@EVERY_CLASSIFIER
+def test_a_classification_tells_probabilities(name, kit):
+    X, y = kit.data(name)
+    rows, truth = kit.unseen(name)
+    limit = np.median(y)
+    for surrogate in (kit.bare(name, task="classification"), kit.small(name, task="classification")):
+        chance = surrogate.fit(X, y > limit).predict(rows)
+        assert (chance.mean >= 0).all()
+        assert (chance.mean <= 1).all()
+        assert (chance.std >= 0).all()
+    if name != "dummy":
+        assert np.mean((chance.mean - (truth > limit)) ** 2) < 0.9 * 0.25  # of one half for everything
+
+
+@EVERY_OF_FEATURES
+def test_unknown_features_are_refused_or_imputed_by_choice(name, kit, tmp_path):
+    X, y = kit.data(name)
+    holes = X.copy()
+    holes[4, 3] = holes[9, 5] = np.nan
+    frame = pd.DataFrame(holes, columns=[f"feature {column}" for column in range(20)])
+    said = r"2 of 120 rows have unknown features \(NaN\), the first is feature 3 in row 4: .* option missing to median"
+    with pytest.raises(UserError, match=said):
+        kit.bare(name).fit(frame, y)
+    with pytest.raises(UserError, match="the first is column 3 in row 4"):
+        kit.bare(name).fit(X, y).predict(holes)
+    filled = holes.copy()
+    filled[4, 3], filled[9, 5] = np.nanmedian(holes[:, 3]), np.nanmedian(holes[:, 5])
+    imputing = kit.bare(name, missing="median").fit(holes, y)
+    expected = kit.bare(name).fit(filled, y).predict(filled)
+    assert kit.bits(imputing.predict(holes)) == kit.bits(expected)
+    imputing.save(tmp_path)
+    assert kit.bits(load_surrogate(tmp_path).predict(holes)) == kit.bits(expected)
+    native = surrogate_class(name).native_missing
+    if native:
+        assert np.isfinite(kit.bare(name, missing="native").fit(holes, y).predict(holes).mean).all()
+    with pytest.raises(
+        UserError, match="option missing must be one of refuse, median" + (", native" if native else "")
+    ):
+        kit.bare(name, missing="zero")
+
+
+@EVERY_OF_FEATURES
+def test_a_column_without_any_value_does_no_harm(name, kit, recwarn):
+    X, y = kit.data(name, 40)
     X[:, 3] = np.nan
-    assert np.isfinite(small(name).fit(X, y).predict(X).mean).all()
+    assert np.isfinite(kit.small(name, missing="median").fit(X, y).predict(X).mean).all()
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_two_rows_are_enough_to_begin(name):
-    prediction = small(name).fit([[0.0, 1.0], [1.0, 0.0]], [0.2, 0.4]).predict([[0.5, 0.5]])
+@EVERY_OF_FEATURES
+def test_other_features_than_in_training_are_refused(name, kit, tmp_path):
+    X, y = kit.data(name, 40)
+    columns = tuple(f"feature {column}" for column in range(20))
+    trained = kit.bare(name).fit(FeatureInputs(X, columns, {"magpie": "1"}), y)
+    trained.save(tmp_path)
+    for surrogate in (trained, load_surrogate(tmp_path)):
+        frame = pd.DataFrame(X, columns=columns)
+        assert len(surrogate.predict(frame)) == 40
+        with pytest.raises(UserError, match="in another order than in training: column 0 is feature 19"):
+            surrogate.predict(frame[list(columns[::-1])])
+        with pytest.raises(UserError, match="1 features of the training are missing, the first is feature 7"):
+            surrogate.predict(frame.drop(columns="feature 7"))
+        with pytest.raises(UserError, match="1 features were not there in training, the first is more"):
+            surrogate.predict(frame.assign(more=0.0))
+        with pytest.raises(UserError, match=r"features magpie are of another version \(2\) than in training \(1\)"):
+            surrogate.predict(FeatureInputs(X, columns, {"magpie": "2"}))
+        with pytest.raises(UserError, match="expected 20 features in columns, as in training, got 5"):
+            surrogate.predict(X[:, :5])
+
+
+@EVERY
+def test_a_target_that_teaches_nothing_is_refused(name, kit):
+    X, _ = kit.data(name, 20)
+    with pytest.raises(UserError, match=r"all 20 targets are 0\.3: a constant target teaches nothing"):
+        kit.small(name).fit(X, np.full(20, 0.3))
+    if name in CLASSIFIERS:
+        with pytest.raises(UserError, match=r"all 20 targets are of one class \(1\)"):
+            kit.small(name, task="classification").fit(X, np.ones(20))
+        with pytest.raises(UserError, match="a classification has targets 0 and 1, got 2 in row 19"):
+            kit.small(name, task="classification").fit(X, np.arange(20) // 19 * 2)
+    else:
+        with pytest.raises(UserError, match="option task must be one of regression"):
+            kit.small(name, task="classification")
+
+
+@EVERY
+def test_data_that_does_not_fit_together_is_refused(name, kit):
+    X, y = kit.data(name, 20)
+    surrogate = kit.small(name)
+    with pytest.raises(ValueError, match=r"expected one target per row, shape \(20,\), got \(19,\)"):
+        surrogate.fit(X, y[:-1])
+    with pytest.raises(ValueError, match=r"expected one group per row, shape \(20,\), got \(2,\)"):
+        surrogate.fit(X, y, groups=["a", "b"])
+    with pytest.raises(ValueError, match="y is not finite in row 3"):
+        surrogate.fit(X, np.where(np.arange(20) == 3, np.nan, y))
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        surrogate.fit(X[:0], [])
+    with pytest.raises(UserError, match="4 rows cannot be parted into 5 folds"):
+        surrogate.fit(X[:4], y[:4])
+
+
+@EVERY_OF_FEATURES
+def test_shapes_and_infinite_features_are_refused(name, kit):
+    X, y = kit.data(name, 20)
+    wild = np.where(np.arange(20) == 2, np.inf, X)
+    surrogate = kit.bare(name)
+    with pytest.raises(ValueError, match="expected X of shape"):
+        surrogate.fit(X[0], y)
+    with pytest.raises(ValueError, match="X is infinite in column 2"):
+        surrogate.fit(wild, y)
+    with pytest.raises(ValueError, match="X is infinite in column 2"):
+        surrogate.fit(X, y).predict(wild)
+
+
+@EVERY_OF_FEATURES
+def test_two_rows_are_enough_to_begin(name, kit):
+    surrogate = kit.small(name, folds=2, domain="none").fit([[0.0, 1.0], [1.0, 0.0]], [0.2, 0.4])
+    prediction = surrogate.predict([[0.5, 0.5]])
     assert 0.2 <= prediction.mean[0] <= 0.4
     assert prediction.std[0] == pytest.approx(np.std([0.2, 0.4], ddof=1))
 
 
-def test_the_std_of_an_ensemble_is_the_spread_of_its_members():
-    X, y = data()
-    ensemble = make_surrogate("xgboost", n_members=4, n_trees=20).fit(X, y).surrogate
-    members = np.array([member.inplace_predict(X.astype(np.float32)) for member in ensemble._members], dtype=float)
-    prediction = ensemble.predict(X)
-    np.testing.assert_allclose(prediction.mean, members.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(prediction.std, members.std(axis=0, ddof=1), rtol=1e-9)
-
-
-def test_members_of_a_larger_ensemble_begin_with_those_of_a_smaller():
-    X, y = data()
-    small, large = (make_surrogate("xgboost", n_members=n, n_trees=20).fit(X, y).surrogate._members for n in (3, 6))
-    for first, second in zip(small, large, strict=False):
-        assert (first.inplace_predict(X) == second.inplace_predict(X)).all()
-
-
-def test_threads_do_not_change_a_prediction():
-    X, y = data()
-    one, two = (small("xgboost", n_threads=n).fit(X, y).predict(X) for n in (1, 2))
-    assert (one.mean == two.mean).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
+@EVERY_OF_FEATURES
 def test_fit_and_calibration_of_a_hundred_rows_take_no_longer_than_a_calculation(name):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 200))
@@ -146,22 +331,6 @@ def test_fit_and_calibration_of_a_hundred_rows_take_no_longer_than_a_calculation
     start = time.process_time()
     surrogate.fit(X, X[:, 0] + rng.normal(size=100), groups=np.arange(100) // 2)
     assert time.process_time() - start < 6  # 1 s on an idle core; generous, for CI shares its own
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_data_that_does_not_fit_together_is_refused(name):
-    X, y = data(20)
-    surrogate = small(name)
-    with pytest.raises(ValueError, match="X of shape"):
-        surrogate.fit(X, y[:-1])
-    with pytest.raises(ValueError, match="y is not finite in row 3"):
-        surrogate.fit(X, np.where(np.arange(20) == 3, np.nan, y))
-    with pytest.raises(ValueError, match="X is infinite in column 2"):
-        surrogate.fit(np.where(np.arange(20) == 2, np.inf, X), y)
-    with pytest.raises(ValueError, match="nothing to learn from"):
-        surrogate.fit(np.empty((0, 3)), [])
-    with pytest.raises(ValueError, match="expected 20 features"):
-        surrogate.fit(X, y).predict(X[:, :5])
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
@@ -185,14 +354,16 @@ def test_an_option_out_of_bounds_is_named_with_its_value(option, value):
         make_surrogate("xgboost", **{option: value})
 
 
-def test_options_are_told_before_anything_is_made():
-    assert {"seed", "folds", "n_members", "max_depth"} <= set(surrogate_options("xgboost"))
+@EVERY
+def test_options_are_told_before_anything_is_made(name):
+    assert {"seed", "task", "folds"} <= set(surrogate_options(name))
+    assert surrogate_class(name).name == name
 
 
 def test_importing_the_package_imports_no_learner():
     code = (
-        "import sys, matscout.models as m; m.make_surrogate('xgboost'); m.acquisition; "
+        "import sys, matscout.models as m; [m.make_surrogate(name) for name in sys.argv[1:]]; m.acquisition; "
         "print([m for m in ('xgboost', 'sklearn', 'torch', 'pandas') if m in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([sys.executable, "-c", code, *NAMES], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import threading
-from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.db._elements import symbols
-from matscout.errors import UserError
 from matscout.featurizers.base import Descriptor
-from matscout.featurizers.descriptors._options import checked_names
-from matscout.featurizers.descriptors._surroundings import (
-    POOLS,
-    compact,
-    neighbours_within,
-    pooled,
-    refuse_dense,
-    refuse_large,
+from matscout.featurizers.descriptors._chgnet import (
+    CHGNET_CITATION,
+    check_installed,
+    check_model,
+    checked_cell,
+    graph_of,
+    packaged_network,
+    refuse_elements,
 )
+from matscout.featurizers.descriptors._options import checked_names
+from matscout.featurizers.descriptors._surroundings import POOLS, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,29 +26,7 @@ if TYPE_CHECKING:
 
     from matscout.crystals.crystal import Crystal
 
-CHGNET_CITATION = (
-    "Deng, Zhong, Jun, Riebesell, Han, Bartel, Ceder, CHGNet as a pretrained universal neural network potential for "
-    "charge-informed atomistic modelling, Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3"
-)
-
-MODELS = ("0.3.0", "0.2.0", "r2scan")
-"""Editions of the weights that come inside the package chgnet."""
-
-MOST_ANGLES = 500_000
-"""Angles between bonds in one cell; with many more, the network would not fit into memory."""
-
 _WIDTH = 64  # numbers per atom
-_HEAVIEST = 94
-_NEVER_SEEN = (
-    84,
-    85,
-    86,
-    87,
-    88,
-)  # Po, At, Rn, Fr, Ra: their weights are still the random ones the training began with
-
-# torch's number of threads and Python's standard output belong to the whole process.
-_ONE_AT_A_TIME = threading.Lock()
 
 
 class ChgnetEmbedding(Descriptor):
@@ -103,8 +76,7 @@ class ChgnetEmbedding(Descriptor):
     software = ("chgnet", "torch")
 
     def __init__(self, *, pool: Sequence[str] = ("mean", "std"), model: str = "0.3.0") -> None:
-        if model not in MODELS:
-            raise UserError(f"chgnet: unknown model {model!r}. Known: {', '.join(MODELS)}.")
+        check_model("chgnet", model)
         self._pools = checked_names("pool", pool, tuple(POOLS))
         self._model = model
         kinds = ("crystal", *(f"atom {name}" for name in self._pools))
@@ -113,72 +85,22 @@ class ChgnetEmbedding(Descriptor):
 
     def check_installed(self) -> None:
         """See `Descriptor`."""
-        if not all(find_spec(package) for package in ("chgnet", "torch")):
-            raise UserError("the descriptor chgnet needs chgnet and torch: pip install 'matscout[gnn]'")
+        check_installed("the descriptor chgnet")
 
     def describe(self, crystal: Crystal) -> NDArray[np.float64]:
         """See the class."""
         self.check_installed()
-        _refuse_elements(crystal)
-        refuse_dense(crystal)
-        crystal = compact(crystal)
-        with _ONE_AT_A_TIME:
-            network = _network(self._model)
-            _refuse_surroundings(crystal, network.graph_converter)
+        refuse_elements(crystal)
+        with packaged_network(self._model) as network:
+            crystal = checked_cell(crystal, network)
             of_crystal, of_atoms = _vectors(network, crystal)
         return np.concatenate([of_crystal / len(crystal), pooled(of_atoms, self._pools)])
-
-
-def _refuse_elements(crystal: Crystal) -> None:
-    strange = sorted(z for z in set(crystal.numbers.tolist()) if z > _HEAVIEST or z in _NEVER_SEEN)
-    if strange:
-        raise UserError(f"CHGNet was never trained with {', '.join(symbols()[z] for z in strange)}")
-
-
-def _refuse_surroundings(crystal: Crystal, converter: Any) -> None:
-    """Refuse atoms without neighbours, of which there is no graph, and graphs that do not fit into memory."""
-    refuse_large(crystal, converter.atom_graph_cutoff)
-    centres, _, distances = neighbours_within(crystal, converter.atom_graph_cutoff)
-    alone = np.flatnonzero(np.bincount(centres, minlength=len(crystal)) == 0)
-    if len(alone):
-        symbol = symbols()[crystal.numbers[alone[0]]]
-        raise UserError(
-            f"the {symbol} atom on site {alone[0]} has no neighbour within {converter.atom_graph_cutoff:g} Å, "
-            "as far as CHGNet sees"
-        )
-    bonds = np.bincount(centres[distances <= converter.bond_graph_cutoff], minlength=len(crystal))
-    angles = int((bonds * (bonds - 1)).sum())
-    if angles > MOST_ANGLES:
-        raise UserError(f"{angles} angles between bonds, more than {MOST_ANGLES}: take the primitive cell")
-
-
-@cache
-def _network(model: str) -> Any:
-    """Load CHGNet once per process, and quietly: it prints what it loads."""
-    from chgnet.model.model import CHGNet
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        network = CHGNet.load(model_name=model, use_device="cpu", verbose=False)
-    return network.eval()
 
 
 def _vectors(network: Any, crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum of the atoms' last vectors, shape (64,), and the vectors before, shape (n_sites, 64)."""
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.no_grad():
-            graph = network.graph_converter(_unwritten(crystal))
-            found = network([graph], task="e", return_atom_feas=True, return_crystal_feas=True)
-    finally:
-        torch.set_num_threads(threads)
+    with torch.no_grad():
+        found = network([graph_of(network, crystal)], task="e", return_atom_feas=True, return_crystal_feas=True)
     return found["crystal_fea"][0].numpy().astype(float), found["atom_fea"][0].numpy().astype(float)
-
-
-def _unwritten(crystal: Crystal) -> Any:
-    """Build a pymatgen structure that writes no file: chgnet leaves those it fails on in the working directory."""
-    structure = crystal.structure()
-    vars(structure)["to"] = lambda *_, **__: ""
-    return structure

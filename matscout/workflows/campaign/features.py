@@ -11,6 +11,8 @@ from matscout.errors import UserError, warn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from matscout.db.candidates import CandidateTable
     from matscout.db.documents import CalculationResult
     from matscout.featurizers import FeatureMatrix
@@ -51,6 +53,28 @@ def candidate_features(table: CandidateTable, names: Sequence[str]) -> FeatureMa
             f"surrogate takes as unknown; the first one is {features.formulas[first]}: {features.errors[first]}"
         )
     return features
+
+
+def crystals_of(table: CandidateTable) -> tuple[CandidateTable, NDArray[np.bool_]]:
+    """Candidates whose crystals can be made, and which of the table these are; a warning names the first other one."""
+    from matscout.crystals.crystal import Crystal
+
+    errors: dict[int, str] = {}
+    for row in range(len(table)):
+        try:
+            Crystal.of_candidate(table, row)
+        except UserError as error:
+            errors[row] = str(error)
+    usable = np.ones(len(table), dtype=bool)
+    usable[list(errors)] = False
+    if len(errors) == len(table):
+        raise UserError(f"no candidate can be made a crystal at its predicted volume: {errors[0]}")
+    if errors:
+        warn(
+            f"{len(errors)} of {len(table)} candidates cannot be made crystals, so the surrogate says nothing of them; "
+            f"the first one is {errors[min(errors)]}"
+        )
+    return (table if usable.all() else table.take(usable)), usable
 
 
 def warn_of_cost(features: FeatureMatrix, results: Iterable[CalculationResult]) -> None:

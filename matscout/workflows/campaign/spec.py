@@ -112,6 +112,11 @@ class SurrogateSpec(Part):
         default="hull-distance",
         description="What it learns: the distance to the references' hull, or the energy itself",
     )
+    missing: Literal["native", "median", "refuse"] | None = Field(
+        default=None,
+        description="Unknown features: left to the model, replaced by the median of what was calculated, or refused; "
+        "if left out, left to a model that has a way of its own with them, else the median",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the model")
 
     @field_validator("features", mode="before")
@@ -121,12 +126,26 @@ class SurrogateSpec(Part):
 
     @model_validator(mode="after")
     def _options_exist(self) -> SurrogateSpec:
-        from matscout.models import make_surrogate
+        from matscout.models.registry import make_surrogate, surrogate_class
 
         if "seed" in self.options:
             raise UserError("surrogate.options.seed: the campaign's own seed is the surrogate's too; leave it out")
-        make_surrogate(self.name, **self.options)
+        if "missing" in self.options:
+            raise UserError("surrogate.options.missing: write it as surrogate.missing")
+        if self.missing is not None and surrogate_class(self.name).takes != "features":
+            raise UserError(f"surrogate.missing: {self.name} does not learn from features")
+        make_surrogate(self.name, **self.all_options())
         return self
+
+    def all_options(self) -> dict[str, Any]:
+        """Options of the model, with what it does about unknown features."""
+        from matscout.models.base import FeatureSurrogate
+        from matscout.models.registry import surrogate_class
+
+        kind = surrogate_class(self.name)
+        if not issubclass(kind, FeatureSurrogate):
+            return dict(self.options)
+        return {"missing": self.missing or ("native" if kind.native_missing else "median"), **self.options}
 
 
 class AcquisitionSpec(Part):

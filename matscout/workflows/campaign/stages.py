@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matscout.db.documents import CalculationRequest, CandidatePrediction, Geometry, Selection
+from matscout.models.inputs import as_inputs
 from matscout.workflows.calculations.protocols import get_protocol
-from matscout.workflows.campaign.features import candidate_features, warn_of_cost
+from matscout.workflows.campaign.features import candidate_features, crystals_of, warn_of_cost
+from matscout.workflows.campaign.outlook import finished, look_ahead
 from matscout.workflows.campaign.twins import Twins
-from matscout.workflows.stability.hull import Hull
-from matscout.workflows.stability.probability import probability_stable_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +34,10 @@ if TYPE_CHECKING:
     from matscout.db.candidates import CandidateTable
     from matscout.db.documents import CalculationResult
     from matscout.featurizers import FeatureMatrix
+    from matscout.models.inputs import InputKind, Inputs
+    from matscout.workflows.campaign.outlook import Outlook
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
-
-LEAST_TO_LEARN_FROM = 10
-"""Finished calculations below which no surrogate is fitted, as none could be calibrated: diversity chooses."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,19 @@ class Space:
     def features(self) -> FeatureMatrix:
         """Features of the unrelaxed candidates, shape (n, n_features); made when first asked for."""
         return candidate_features(self.table, self.feature_names)
+
+    def inputs(self, takes: InputKind) -> tuple[Inputs, NDArray[np.bool_]]:
+        """Return what a surrogate learns from, of the candidates that have it, and which these are, shape (n,)."""
+        if takes == "features":
+            return as_inputs("features", self.features), np.ones(len(self.table), dtype=bool)
+        if takes == "compositions":
+            return as_inputs("compositions", self.table), np.ones(len(self.table), dtype=bool)
+        return self._crystals
+
+    @cached_property
+    def _crystals(self) -> tuple[Inputs, NDArray[np.bool_]]:
+        crystals, usable = crystals_of(self.table)
+        return as_inputs("crystals", crystals), usable
 
     @cached_property
     def twins(self) -> Twins:
@@ -74,30 +86,6 @@ class Space:
         """Amounts of some rows, as a hull takes them."""
         amounts, elements = self.amounts
         return amounts[np.asarray(rows, dtype=np.int64)], elements
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What the surrogate and the hull say of every candidate at one moment.
-
-    Attributes
-    ----------
-    mean, std
-        Predicted energy, absolute, eV/atom, shape (n,).
-    hull_energy
-        Energy of the hull at each composition, absolute, eV/atom, shape (n,).
-    probability
-        P(stable, now), shape (n,).
-    model
-        Surrogate, options, features and calibration report, for the record.
-    """
-
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-    hull_energy: NDArray[np.float64]
-    probability: NDArray[np.float64]
-    model: dict[str, Any]
-    hull_version: str
 
 
 def enumerate_space(spec: CampaignSpec) -> Space:
@@ -128,112 +116,6 @@ def read_reference_entries(spec: CampaignSpec) -> list[ComputedEntry]:
     return list(read_entries(spec.references.path))
 
 
-def reference_hull(references: References) -> Hull:
-    """Build the hull of the references alone."""
-    return Hull(
-        references.formulas,
-        references.energies,
-        references.ids,
-        protocols=references.protocols,
-        sources=references.source,
-        scheme=references.scheme,
-    )
-
-
-def present_hull(space: Space, references: References, results: Mapping[str, CalculationResult]) -> Hull:
-    """Build the hull as it stands: references and every candidate that was calculated."""
-    hull = reference_hull(references)
-    ids, energies = _finished(results)
-    if ids:
-        hull.add(
-            space.compositions([space.rows[i] for i in ids]),
-            energies,
-            [f"candidate:{i}" for i in ids],
-            protocols=[results[i].protocol for i in ids],
-            sources="candidates",
-        )
-    return hull
-
-
-def _finished(results: Mapping[str, CalculationResult]) -> tuple[list[str], list[float]]:
-    """Candidates with an energy, in an order that does not depend on when they arrived."""
-    ids = sorted(i for i, result in results.items() if result.outcome == "finished")
-    energies = [results[i].energy_per_atom for i in ids]
-    return ids, [float(e) for e in energies if e is not None]
-
-
-def look_ahead(
-    spec: CampaignSpec, space: Space, references: References, results: Mapping[str, CalculationResult]
-) -> Outlook | None:
-    """Fit the surrogate on what was calculated and predict every candidate.
-
-    Parameters
-    ----------
-    results
-        Results of candidates, by candidate id; failed ones are not learned from.
-
-    Returns
-    -------
-    The outlook, or None while there are fewer than `LEAST_TO_LEARN_FROM` finished calculations.
-    """
-    from matscout.models import make_surrogate
-
-    ids, energies = _finished(results)
-    if len(ids) < LEAST_TO_LEARN_FROM:
-        return None
-    everything = space.compositions(np.arange(len(space.table)))
-    baseline = _baseline(spec, references, everything)
-    rows = np.array([space.rows[i] for i in ids])
-    surrogate = make_surrogate(spec.surrogate.name, seed=spec.seed, **spec.surrogate.options)
-    features = space.features.values
-    surrogate.fit(features[rows], np.array(energies) - baseline[rows], groups=_held_out_together(space, rows))
-    prediction = surrogate.predict(features)
-    hull = present_hull(space, references, results)
-    hull_energy = hull.hull_energy(everything)
-    mean = prediction.mean + baseline
-    return Outlook(
-        mean=mean,
-        std=prediction.std,
-        hull_energy=hull_energy,
-        probability=probability_stable_now(mean, prediction.std, hull_energy, spec.acquisition.threshold),
-        model={
-            "surrogate": spec.surrogate.name,
-            "target": spec.surrogate.target,
-            "options": dict(spec.surrogate.options),
-            "features": list(spec.surrogate.features),
-            "n_features": len(space.features.names),
-            "calibration": surrogate.calibration.as_dict(),
-        },
-        hull_version=hull.version,
-    )
-
-
-def _held_out_together(space: Space, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Group the rows that cross-validation must not part: by chemical system, or by composition where there is one.
-
-    Either way what may relax into one crystal is never both trained on and tested.
-    """
-    from matscout.workflows.enumeration import split_groups
-
-    trained = space.table.take(rows)
-    groups = split_groups(trained, by="chemical-system")
-    return groups if groups.any() else split_groups(trained, by="composition")
-
-
-def _baseline(
-    spec: CampaignSpec, references: References, compositions: tuple[NDArray[np.float64], tuple[str, ...]]
-) -> NDArray[np.float64]:
-    """Energy that the surrogate's target is counted from, eV/atom.
-
-    The references' hull is known at every composition before a candidate is calculated, and holds most of the energy:
-    what is left to learn is the distance to it.
-    """
-    hull = reference_hull(references)
-    if spec.surrogate.target == "hull-distance":
-        return hull.hull_energy(compositions)
-    return -hull.formation_energy(compositions, np.zeros(len(compositions[0])))
-
-
 def select(
     spec: CampaignSpec,
     space: Space,
@@ -256,30 +138,31 @@ def select(
     """
     done = np.zeros(len(space.table), dtype=bool)
     done[[space.rows[i] for i in results]] = True
-    finished = [space.rows[i] for i in _finished(results)[0]]
+    calculated = [space.rows[i] for i in finished(results)[0]]
     wanted = spec.budget.first_batch if round_number == 0 else spec.budget.batch
     size = min(wanted, spec.budget.calculations - len(results), int((~done).sum()))
     outlook = look_ahead(spec, space, references, results) if round_number else None
     if outlook is not None and round_number == 1:
         warn_of_cost(space.features, results.values())
     if outlook is None:
-        return _select_diverse(spec, space, done, finished, size, round_number)
+        return _select_diverse(spec, space, done, calculated, size, round_number)
     score = _acquire(spec, outlook, results, space, round_number)
+    score[np.isnan(score)] = np.finfo(float).min  # of which nothing is known: after all others, before what is done
     score[done] = -np.inf
     # Rows come in a fixed order, so a stable sort makes ties fall the same way every time.
     order = np.argsort(-score, kind="stable")[: int((~done).sum())].tolist()
-    chosen, passed_over = _first_new(spec, space, order, size, finished)
+    chosen, passed_over = _first_new(spec, space, order, size, calculated)
     left = ~done
     left[[*chosen, *passed_over]] = False
     return Selection(
         round=round_number,
-        reason=f"{spec.acquisition.name} by {spec.surrogate.name} on {', '.join(spec.surrogate.features)}",
+        reason=f"{spec.acquisition.name} by {spec.surrogate.name} on {', '.join(outlook.model['features'])}",
         chosen=tuple(_prediction(space, row, rank, outlook, score) for rank, row in enumerate(chosen, 1)),
         passed_over=_by_id(space, passed_over),
         model=outlook.model,
         expected_stable_left=float(outlook.probability[left].sum()),
         hull_version=outlook.hull_version,
-        n_train=len(finished),
+        n_train=len(calculated),
     )
 
 
@@ -300,7 +183,7 @@ def _select_diverse(
     spec: CampaignSpec,
     space: Space,
     done: NDArray[np.bool_],
-    finished: Sequence[int],
+    calculated: Sequence[int],
     size: int,
     round_number: int,
 ) -> Selection:
@@ -313,7 +196,7 @@ def _select_diverse(
         farthest = farthest_points(space.features.values, size - len(chosen), seed=spec.seed, chosen=seen).tolist()
         if not farthest:
             break
-        more, same = _first_new(spec, space, farthest, len(farthest), [*finished, *chosen])
+        more, same = _first_new(spec, space, farthest, len(farthest), [*calculated, *chosen])
         chosen += more
         passed_over |= same
     return Selection(
@@ -334,12 +217,13 @@ def _acquire(
     """Score every candidate by its distance to the hull as it stands, eV/atom."""
     from matscout.models.acquisition import get_acquisition, keywords
 
-    ids, energies = _finished(results)
+    ids, energies = finished(results)
     rows = [space.rows[i] for i in ids]
     known: dict[str, Any] = {
         "threshold": spec.acquisition.threshold,
         "best": float((np.array(energies) - outlook.hull_energy[rows]).min()),
         "rng": np.random.default_rng([spec.seed, round_number]),
+        "epistemic": outlook.epistemic,
     }
     wanted = {name: known[name] for name in keywords(spec.acquisition.name) if name in known}
     rule = get_acquisition(spec.acquisition.name, **spec.acquisition.options)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from pymatgen.core.entries import ComputedStructureEntry
 
+from matscout.workflows.campaign.outlook import look_ahead, present_hull
 from matscout.workflows.campaign.reference_plan import entry_name, plan_references
 from matscout.workflows.campaign.references import build_references
-from matscout.workflows.campaign.stages import look_ahead, present_hull, read_reference_entries
+from matscout.workflows.campaign.stages import read_reference_entries
 from matscout.workflows.launch.controller import stored_results
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
     from matscout.db.documents import CalculationResult
     from matscout.db.store import Store
+    from matscout.workflows.campaign.outlook import Outlook
     from matscout.workflows.campaign.reference_plan import ReferencePlan
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
-    from matscout.workflows.campaign.stages import Outlook, Space
+    from matscout.workflows.campaign.stages import Space
     from matscout.workflows.stability.hull import Hull
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from matscout.db.documents import Found, Label, Summary
 from matscout.workflows.calculations.protocols import get_protocol
-from matscout.workflows.campaign.stages import look_ahead, present_hull
+from matscout.workflows.campaign.outlook import look_ahead, present_hull
 from matscout.workflows.stability.schemes import get_scheme
 from matscout.workflows.stability.versions import label_versions
 

@@ -16,7 +16,7 @@ from pymatgen.core.structure import Structure
 from matscout.crystals.crystal import Crystal
 from matscout.errors import MatscoutWarning, UserError
 from matscout.featurizers import StructureFeaturizer
-from matscout.featurizers.descriptors import learned
+from matscout.featurizers.descriptors import _chgnet
 
 CLOSE = 1e-4  # values reach 20, in single precision
 
@@ -59,8 +59,8 @@ def test_chgnets_energy_can_be_read_from_the_vector_of_a_crystal(crystals, chgne
 
 def test_elements_refused_are_those_with_the_random_weights_that_training_began_with(network):
     sizes = network.atom_embedding.embedding.weight.detach().norm(dim=1)
-    assert set(np.flatnonzero(sizes < 10) + 1) == set(learned._NEVER_SEEN)  # 64 numbers of variance 1 have 8
-    assert len(sizes) == learned._HEAVIEST
+    assert set(np.flatnonzero(sizes < 10) + 1) == set(_chgnet.NEVER_SEEN)  # 64 numbers of variance 1 have 8
+    assert len(sizes) == _chgnet.HEAVIEST
 
 
 # What changes nothing
@@ -183,7 +183,7 @@ def test_without_chgnet_installed_it_has_names_and_says_what_to_install(monkeypa
     def version(package):
         raise metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(learned, "find_spec", lambda package: None if package == "chgnet" else object())
+    monkeypatch.setattr(_chgnet, "find_spec", lambda package: None if package == "chgnet" else object())
     monkeypatch.setattr(metadata, "version", version)
     bare = StructureFeaturizer("chgnet")
     assert len(bare) == 3 * 64
@@ -251,6 +251,6 @@ def test_the_number_of_threads_is_given_back(crystals, chgnet):
 
 
 def test_nothing_is_printed_while_it_loads(crystals, chgnet, capfd):
-    learned._network.cache_clear()
+    _chgnet.loaded.cache_clear()
     chgnet.transform([crystals.symmetric("copper")], strict=True)
     assert capfd.readouterr() == ("", "")

@@ -7,6 +7,7 @@ from pymatgen.core import Composition
 from matscout.db.documents import CalculationResult
 from matscout.errors import UserError
 from matscout.workflows.calculations import get_protocol
+from matscout.workflows.campaign.outlook import reference_hull
 from matscout.workflows.campaign.reference_plan import (
     charge_balanced_binaries,
     elements_of,
@@ -14,7 +15,7 @@ from matscout.workflows.campaign.reference_plan import (
 )
 from matscout.workflows.campaign.reference_prototypes import BINARIES, ELEMENTS, MOLECULAR
 from matscout.workflows.campaign.references import build_references, element_errors, known_element_energies
-from matscout.workflows.campaign.stages import enumerate_space, reference_hull
+from matscout.workflows.campaign.stages import enumerate_space
 from matscout.workflows.enumeration import common_oxidation_states, get_prototype
 from matscout.workflows.stability import Hull
 

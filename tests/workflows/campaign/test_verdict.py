@@ -5,9 +5,10 @@ import pytest
 from pymatgen.core import Composition
 
 from matscout.db.documents import CalculationResult, CandidatePrediction, Geometry, Selection
+from matscout.workflows.campaign.outlook import look_ahead, present_hull
 from matscout.workflows.campaign.reference_plan import plan_references
 from matscout.workflows.campaign.references import build_references
-from matscout.workflows.campaign.stages import enumerate_space, look_ahead, present_hull, requests_of, select
+from matscout.workflows.campaign.stages import enumerate_space, requests_of, select
 from matscout.workflows.campaign.verdict import decide, is_found, label, summarise
 from matscout.workflows.stability.schemes import get_scheme
 

@@ -1,0 +1,180 @@
+"""The commands about models and their options: train, predict, model card, model explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+models = typer.Typer(
+    name="model", help="Show what a kept model is, and why it predicts what it does.", no_args_is_help=True
+)
+
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model, as matscout train wrote it.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ColumnOption = Annotated[
+    str | None, typer.Option("--column", help="Column of formulas or structures, in CSV and Parquet.")
+]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dask", metavar="WHERE", help="Where features are made: local, local:N, slurm, or a scheduler's address."
+    ),
+]
+_INPUT = (
+    "Formulas (CSV, Parquet, text, - for standard input), crystals (a file or a folder), a candidate table, or a store."
+)
+
+
+def train(
+    given: Annotated[str, typer.Argument(metavar="INPUT", help=_INPUT)],
+    *,
+    target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="Column to learn.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="Folder to keep the model in.")],
+    surrogate: Annotated[
+        str, typer.Option("--surrogate", help="Kind of model: xgboost, extra_trees, gaussian_process and more.")
+    ] = "xgboost",
+    features: Annotated[
+        list[str] | None,
+        typer.Option("--features", metavar="NAME,...", help="Feature sets; magpie, and sites for crystals, if none."),
+    ] = None,
+    unit: Annotated[str, typer.Option("--unit", help="Unit of the target, such as eV/atom.")] = "",
+    column: ColumnOption = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            "--group-by",
+            metavar="HOW",
+            help="Rows held out together: chemical-system, composition, label or prototype (of crystals), none, or a "
+            "column.",
+        ),
+    ] = "chemical-system",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="NAME=VALUE", help="Option of the model; may be given again."),
+    ] = None,
+    missing: Annotated[
+        str | None, typer.Option("--missing", help="Unknown features: refuse (if left out), median or native.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
+    tune: Annotated[
+        int, typer.Option("--tune", min=0, metavar="N", help="Try N sets of options on rows set aside.")
+    ] = 0,
+    validate: Annotated[
+        str | None,
+        typer.Option(
+            "--validate",
+            metavar="HOW",
+            help="How it is judged: hold-out, k-fold, monte-carlo, leave-one-cluster-out, leave-one-element-out, "
+            "leave-one-prototype-out, leave-one-out or none; k-fold up to 1000 rows, else hold-out, if left out.",
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Parts of k-fold.")] = 5,
+    test_part: Annotated[
+        float, typer.Option("--test-part", min=0.01, max=0.9, help="Share tested by hold-out and monte-carlo.")
+    ] = 0.2,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="The target is a distance to the hull; stable means at most this, eV/atom."),
+    ] = None,
+    hull_energy: Annotated[
+        str | None,
+        typer.Option(
+            "--hull-energy",
+            metavar="COLUMN",
+            help="The target is a formation energy; the hull's at each composition is in this column.",
+        ),
+    ] = None,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Train on growing parts of the rows, too.")
+    ] = False,
+    dask: DaskOption = None,
+    licence: Annotated[str, typer.Option("--licence", help="Licence of the data, for the card.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model that is there.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a model of any column, judge it on rows it had not seen, and keep it with its card."""
+    from matscout.cli.judging import Judging
+    from matscout.cli.training import TrainRequest
+    from matscout.cli.training import train as train_model
+
+    train_model(
+        TrainRequest(
+            input=given,
+            target=target,
+            output=output,
+            surrogate=surrogate,
+            features=tuple(features or ()),
+            unit=unit,
+            column=column,
+            group_by=group_by,
+            options=tuple(option or ()),
+            missing=missing,
+            seed=seed,
+            tune=tune,
+            judging=Judging(validate, folds, test_part, threshold, hull_energy, learning_curve),
+            dask=dask,
+            replace=replace,
+            licence=licence,
+            as_json=as_json,
+        )
+    )
+
+
+def predict(
+    model: ModelFolder,
+    given: Annotated[str, typer.Argument(metavar="INPUT", help=f"{_INPUT[:-1]}, or a campaign file.")],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Parquet or CSV file to write; else the lowest are shown.")
+    ] = None,
+    column: ColumnOption = None,
+    dask: DaskOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows shown without --output.")] = 25,
+    as_json: JsonFlag = False,
+) -> None:
+    """Predict all rows of an input: mean, std, 90 % interval, and how far each is from the training data."""
+    from matscout.cli.training import PredictRequest
+    from matscout.cli.training import predict as predict_rows
+
+    predict_rows(PredictRequest(model, given, output, column, dask, limit, as_json))
+
+
+@models.command(epilog="Example: matscout model card e_form.model --plots plots")
+def card(
+    model: ModelFolder,
+    *,
+    plots: Annotated[Path | None, typer.Option("--plots", metavar="FOLDER", help="Draw its plots as pages.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a model was trained on, and how it did on rows it had not seen."""
+    from matscout.cli.model_cards import show_card
+
+    show_card(model, plots, as_json=as_json)
+
+
+@models.command(epilog="Example: matscout model explain e_form.model held_out.csv --target e_form --how formula")
+def explain(
+    model: ModelFolder,
+    given: Annotated[str, typer.Argument(metavar="INPUT", help="Rows to explain it on: best such as it has not seen.")],
+    *,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Column with their results; that of the training if left out.")
+    ] = None,
+    how: Annotated[
+        list[str] | None,
+        typer.Option("--how", metavar="NAME,...", help="contributions, permutation, formula; all if left out."),
+    ] = None,
+    column: ColumnOption = None,
+    dask: DaskOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Features shown.")] = 10,
+    plots: Annotated[Path | None, typer.Option("--plots", metavar="FOLDER", help="Draw plots as pages.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of rows, permutations and parts.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show why a model predicts what it does: contributions of features, importance, and a formula."""
+    from matscout.cli.model_explanation import ExplainRequest
+    from matscout.cli.model_explanation import explain as explain_rows
+
+    explain_rows(ExplainRequest(model, given, target, tuple(how or ()), column, dask, limit, plots, seed, as_json))

@@ -1,0 +1,63 @@
+"""Predictions as a file, part by part: as many rows as the input has, whole or not at all."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+from matscout.db.files import write_whole
+from matscout.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from matscout.models.model import PredictedRows
+
+
+def write_predictions(parts: Iterable[PredictedRows], path: Path) -> dict[str, int]:
+    """Write predictions as Parquet or CSV, as the ending says.
+
+    Returns
+    -------
+    How many rows there were, how many have an error, and how many are outside of the model's domain.
+
+    Raises
+    ------
+    UserError
+        There is no row.
+    """
+    counts = {"rows": 0, "errors": 0, "outside": 0}
+
+    def counted() -> Iterable[Any]:
+        for part in parts:
+            counts["rows"] += len(part)
+            counts["errors"] += len(part.errors)
+            counts["outside"] += int(part.prediction.outside.sum())
+            yield part.frame()
+        if not counts["rows"]:
+            raise UserError("the input holds no row to predict")
+
+    write_whole(path, lambda file: (_write_csv if path.suffix == ".csv" else _write_parquet)(counted(), file))
+    return counts
+
+
+def _write_csv(frames: Iterable[Any], file: IO[bytes]) -> None:
+    for number, frame in enumerate(frames):
+        file.write(frame.to_csv(index=False, header=number == 0).encode())
+
+
+def _write_parquet(frames: Iterable[Any], file: IO[bytes]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer, schema = None, None
+    for frame in frames:
+        if schema is None:
+            found = pa.Schema.from_pandas(frame, preserve_index=False)
+            # a part without errors does not tell the type of a column of texts
+            schema = found.set(found.get_field_index("error"), pa.field("error", pa.string())).remove_metadata()
+            writer = pq.ParquetWriter(file, schema)
+        assert writer is not None
+        writer.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
+    if writer is not None:
+        writer.close()

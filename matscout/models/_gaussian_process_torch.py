@@ -1,0 +1,324 @@
+"""Algebra of Gaussian processes on one device, in double precision; imported when one is fitted.
+
+Written out for speed: gradients in closed form and hyperparameters searched by their logarithm, where a general
+library differentiates; rows predicted in blocks of one size, so that a prediction does not depend on its neighbours.
+
+Rasmussen, Williams, Gaussian Processes for Machine Learning, MIT Press (2006), chapters 2, 5 and 8.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+BLOCK = 512
+"""Rows worked on at a time. Blocks are filled up to this size: products of matrices of one shape have one order of
+sums, and so a row's prediction is the same to the last bit whatever the rows around it."""
+
+LEAST_LENGTH, LEAST_NOISE = 0.025, 1e-4
+"""Smallest length scale, and smallest noise as a share of the targets' variance; BoTorch's."""
+
+JITTER = 1e-8
+"""Added to the variances of inducing points: nearly equal ones leave no digits otherwise."""
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def tensor(array: NDArray[np.float64] | NDArray[np.intp], device: str) -> Tensor:
+    """Copy an array to a device: ``cpu``, ``cuda``, or ``auto``."""
+    place = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.from_numpy(np.ascontiguousarray(array)).to(place, copy=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperparameters:
+    """What is learnt of a process whose targets have a mean of 0 and a variance of 1.
+
+    Attributes
+    ----------
+    kernel
+        ``matern`` or ``rbf``.
+    lengths
+        Length scales, shape (n_features,), or (1,) for one in all directions.
+    noise
+        Variance of the noise.
+    """
+
+    kernel: str
+    lengths: Tensor
+    noise: float
+
+    def covariance(self, one: Tensor, other: Tensor) -> Tensor:
+        """Covariances of the function at two sets of rows, shape (n, m); of scaled features, shape (n, n_features)."""
+        return _correlation(_squared_distances(one / self.lengths, other / self.lengths), self.kernel)[0]
+
+    def own_covariance(self, points: Tensor) -> Tensor:
+        """Covariances at one set of rows, shape (n, n), with variances of exactly 1."""
+        return self.covariance(points, points).fill_diagonal_(1.0)
+
+
+def _squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    squares = (one * one).sum(1)[:, None] + (other * other).sum(1)
+    return squares.sub_(2 * (one @ other.T)).clamp_min_(0)
+
+
+def _correlation(squares: Tensor, kernel: str) -> tuple[Tensor, Tensor]:
+    """Kernel of squared distances, and minus its derivative by them."""
+    if kernel == "rbf":
+        value = torch.exp(squares * -0.5)
+        return value, 0.5 * value
+    root = torch.sqrt(5 * squares)
+    decay = torch.exp(-root)
+    slope = (1 + root) * decay
+    return slope + (5 / 3) * squares * decay, (5 / 6) * slope
+
+
+class Evidence:
+    """Minus the logarithm of likelihood times prior, for each row, and its gradient.
+
+    Called with the logarithms of the length scales and of the noise. The prior is log-normal in each, as BoTorch has
+    it.
+
+    Parameters
+    ----------
+    X
+        Scaled features, shape (n, n_features).
+    y
+        Targets of mean 0 and variance 1, shape (n,).
+    """
+
+    def __init__(self, X: Tensor, y: Tensor, kernel: str, *, ard: bool) -> None:
+        self._X, self._y, self._kernel = X, y, kernel
+        self.n_lengths = X.shape[1] if ard else 1
+        self._location = np.r_[np.full(self.n_lengths, math.sqrt(2) + 0.5 * math.log(X.shape[1])), -4.0]
+        self._width = np.r_[np.full(self.n_lengths, math.sqrt(3)), 1.0]
+        least = [LEAST_LENGTH] * self.n_lengths + [LEAST_NOISE]
+        self.bounds = [(math.log(value), None) for value in least]
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """Where the prior is densest."""
+        lowest = np.array([low for low, _ in self.bounds])
+        return np.asarray(np.maximum(self._location - self._width**2, lowest))
+
+    def __call__(self, logarithms: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        n = len(self._y)
+        value, gradient = self._likelihood(np.exp(logarithms))
+        z = (logarithms - self._location) / self._width
+        value += float((logarithms + 0.5 * z * z).sum())
+        return value / n, (gradient + 1 + z / self._width) / n
+
+    def _likelihood(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        lengths, noise = tensor(parameters[:-1], str(self._X.device)), float(parameters[-1])
+        Z, y = self._X / lengths, self._y
+        squares = _squared_distances(Z, Z).fill_diagonal_(0.0)
+        covariance, slope = _correlation(squares, self._kernel)
+        covariance.diagonal().add_(noise)
+        factor = torch.linalg.cholesky(covariance)
+        weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
+        value = 0.5 * y @ weights + factor.diagonal().log().sum() + 0.5 * len(y) * math.log(2 * math.pi)
+        by_covariance = torch.cholesky_inverse(factor).sub_(torch.outer(weights, weights)).mul_(0.5)
+        by_noise = by_covariance.diagonal().sum()
+        by_squares = slope.mul_(by_covariance)
+        # squared distances fall twice as fast as a length's logarithm grows, in the direction of that length
+        by_lengths = 4 * (by_squares.sum(1) @ (Z * Z) - ((by_squares @ Z) * Z).sum(0))
+        if self.n_lengths == 1:
+            by_lengths = by_lengths.sum(0, keepdim=True)
+        return float(value), torch.cat([by_lengths, noise * by_noise[None]]).cpu().numpy()
+
+
+def learn_hyperparameters(X: Tensor, y: Tensor, kernel: str, *, ard: bool, max_iterations: int) -> Hyperparameters:
+    """Climb from where the prior is densest to the most probable hyperparameters.
+
+    Parameters
+    ----------
+    X
+        Scaled features, shape (n, n_features).
+    y
+        Targets of mean 0 and variance 1, shape (n,).
+    """
+    from scipy.optimize import minimize
+
+    evidence = Evidence(X, y, kernel, ard=ard)
+    found = minimize(
+        evidence,
+        evidence.start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=evidence.bounds,
+        options={"maxiter": max_iterations},
+    )
+    parameters = np.exp(found.x)
+    return Hyperparameters(kernel, tensor(parameters[:-1], str(X.device)), float(parameters[-1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """What a posterior is made of, and what is kept of it.
+
+    Attributes
+    ----------
+    points
+        Scaled features of the training rows, or of inducing points, shape (m, n_features).
+    target
+        Of the training rows, shape (m,); for inducing points their whitened covariance with all rows, times the
+        targets.
+    products
+        For inducing points, the same covariance times its transpose, shape (m, m); None for an exact process.
+    """
+
+    hyperparameters: Hyperparameters
+    points: Tensor
+    target: Tensor
+    products: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all by name, in this process's memory."""
+        own = self.hyperparameters
+        named = {
+            "lengths": own.lengths,
+            "noise": torch.tensor([own.noise], dtype=torch.float64),
+            "points": self.points,
+            "target": self.target,
+        }
+        if self.products is not None:
+            named["products"] = self.products
+        return {name: value.cpu().contiguous() for name, value in named.items()}
+
+    @classmethod
+    def of_tensors(cls, named: Mapping[str, Tensor], kernel: str, device: str) -> Self:
+        """Take up what `tensors` returned."""
+        # copied by way of NumPy into memory of torch's own: sums can depend on how numbers lie in memory
+        placed = {name: tensor(value.numpy(), device) for name, value in named.items()}
+        hyperparameters = Hyperparameters(kernel, placed["lengths"], float(placed["noise"][0]))
+        return cls(hyperparameters, placed["points"], placed["target"], placed.get("products"))
+
+    def posterior(self) -> Posterior:
+        """Solve for the weights of the points."""
+        own = self.hyperparameters
+        if self.products is None:
+            covariance = own.own_covariance(self.points)
+            covariance.diagonal().add_(own.noise)
+            known = _inverse(torch.linalg.cholesky(covariance))
+            return Posterior(own, self.points, known.T @ (known @ self.target), known)
+        whitening = _inverse(_factor(own, self.points))
+        precision = self.products / own.noise
+        precision.diagonal().add_(1.0)
+        left = _inverse(torch.linalg.cholesky(precision))
+        weights = whitening.T @ (left.T @ (left @ self.target)) / own.noise
+        return Posterior(own, self.points, weights, whitening, left @ whitening)
+
+
+def condense(hyperparameters: Hyperparameters, points: Tensor, X: Tensor, y: Tensor) -> Learnt:
+    """Let all rows count by way of inducing points; time grows as n m^2, memory as m^2.
+
+    Parameters
+    ----------
+    points
+        Scaled features of inducing points, shape (m, n_features).
+    X
+        Scaled features of the training rows, shape (n, n_features).
+    y
+        Targets of mean 0 and variance 1, shape (n,).
+    """
+    whitening = _inverse(_factor(hyperparameters, points))
+    target, products = torch.zeros_like(points[:, 0]), torch.zeros_like(whitening)
+    for start in range(0, len(X), BLOCK):
+        part = slice(start, start + BLOCK)
+        white = whitening @ hyperparameters.covariance(points, X[part])
+        target += white @ y[part]
+        products += white @ white.T
+    return Learnt(hyperparameters, points, target, products)
+
+
+def _factor(hyperparameters: Hyperparameters, points: Tensor) -> Tensor:
+    covariance = hyperparameters.own_covariance(points)
+    covariance.diagonal().add_(JITTER)
+    factor: Tensor = torch.linalg.cholesky(covariance)
+    return factor
+
+
+def _inverse(factor: Tensor) -> Tensor:
+    identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+    inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+    return inverse
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """A Gaussian process given its training data.
+
+    Attributes
+    ----------
+    points
+        Scaled features, shape (m, n_features).
+    weights
+        Mean of the function = its covariances with the points times these, shape (m,).
+    known
+        Square root of how much of the prior's covariance the points take away, shape (m, m).
+    unsure
+        Square root of how much of that they give back, as they are not known exactly themselves; None where the
+        process is exact.
+    """
+
+    hyperparameters: Hyperparameters
+    points: Tensor
+    weights: Tensor
+    known: Tensor
+    unsure: Tensor | None = None
+
+    @property
+    def noise(self) -> float:
+        """Variance of the noise."""
+        return self.hyperparameters.noise
+
+    def marginals(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and variance of the function at each row of scaled features, each of shape (n,)."""
+        mean, variance = np.empty(len(X)), np.empty(len(X))
+        block = np.zeros((BLOCK, X.shape[1]))
+        for start in range(0, len(X), BLOCK):
+            part = X[start : start + BLOCK]
+            block[: len(part)] = part
+            found = self._of_block(tensor(block, str(self.points.device)))
+            mean[start : start + BLOCK], variance[start : start + BLOCK] = (
+                one[: len(part)].cpu().numpy() for one in found
+            )
+        return mean, variance
+
+    def _of_block(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        cross = self.hyperparameters.covariance(self.points, block)
+        variance = 1 - (self.known @ cross).square_().sum(0)
+        if self.unsure is not None:
+            variance += (self.unsure @ cross).square_().sum(0)
+        return self.weights @ cross, variance.clamp_min_(0)
+
+    def joint(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean, shape (n,), and covariance, shape (n, n), of the function at rows of scaled features."""
+        rows = tensor(X, str(self.points.device))
+        cross = self.hyperparameters.covariance(self.points, rows)
+        white = self.known @ cross
+        covariance = self.hyperparameters.own_covariance(rows) - white.T @ white
+        if self.unsure is not None:
+            white = self.unsure @ cross
+            covariance += white.T @ white
+        return (self.weights @ cross).cpu().numpy(), (0.5 * (covariance + covariance.T)).cpu().numpy()

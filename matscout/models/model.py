@@ -1,0 +1,383 @@
+"""The whole chain from formulas, crystals or candidates to a calibrated prediction, kept in a folder with its card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from matscout.db.files import write_text
+from matscout.errors import UserError
+from matscout.featurizers.parts import Source, source_of
+from matscout.models.calibration import CalibratedSurrogate
+from matscout.models.inputs import CompositionInputs, CrystalInputs, FeatureInputs
+from matscout.models.model_card import ModelCard, now, package_versions
+from matscout.models.registry import make_surrogate, surrogate_class
+from matscout.models.training_data import PART_ROWS, read_training_data
+from matscout.models.validation.cross_validation import summary_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+    from matscout.featurizers.base import Featurizer
+    from matscout.featurizers.parts import Part
+    from matscout.models.base import Prediction
+    from matscout.models.inputs import Inputs
+    from matscout.models.training_data import TrainingData
+
+CARD = "card.json"
+_CALIBRATED = "surrogate"
+
+INTERVAL = 90
+"""Percentage of the interval that predictions are written with."""
+
+
+@dataclass(frozen=True)
+class PredictedRows:
+    """Some rows of an input with their prediction; NaN, with its error, where a row cannot be predicted.
+
+    Attributes
+    ----------
+    ids, formulas
+        What the user knows each row by, and its formula.
+    prediction
+        For each row.
+    errors
+        What was wrong, by row.
+    """
+
+    ids: tuple[str, ...]
+    formulas: tuple[str, ...]
+    prediction: Prediction
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def frame(self, percent: int = INTERVAL) -> pd.DataFrame:
+        """Return a frame with id, formula, mean, std, interval, distance to the training data, and errors."""
+        import pandas as pd
+
+        lower, upper = self.prediction.interval(percent)
+        unknown = np.isnan(self.prediction.mean)
+        columns: dict[str, Any] = {
+            "id": list(self.ids),
+            "formula": list(self.formulas),
+            "mean": self.prediction.mean,
+            "std": self.prediction.std,
+            f"lower_{percent}": lower,
+            f"upper_{percent}": upper,
+        }
+        for part in ("aleatoric", "epistemic", "distance"):
+            if getattr(self.prediction, part) is not None:
+                columns[part] = getattr(self.prediction, part)
+        if self.prediction.distance is not None:
+            outside = pd.array(self.prediction.outside, dtype="boolean")
+            outside[unknown] = pd.NA
+            columns["outside"] = outside
+        columns["error"] = pd.Series([self.errors.get(row) for row in range(len(self))], dtype=object)
+        return pd.DataFrame(columns)
+
+
+class Model:
+    """A trained surrogate with the features it needs and a card that says what it is.
+
+    Parameters
+    ----------
+    surrogate
+        Trained and calibrated.
+    features
+        Feature sets, where the surrogate learns from features.
+    card
+        What it is and where it comes from.
+
+    Examples
+    --------
+    >>> formulas = ["NaCl", "KCl", "RbCl", "CsCl", "NaBr", "KBr", "RbBr", "CsBr", "NaI", "KI", "RbI", "CsI"]
+    >>> energies = [-2.1, -2.2, -2.2, -2.2, -1.8, -2.0, -2.0, -2.0, -1.4, -1.6, -1.7, -1.8]  # eV/atom
+    >>> model = train_model(formulas, energies, surrogate="extra_trees", features=["magpie"], target="formation energy")
+    >>> model.predict(["LiCl", "LiI"])["mean"].shape
+    (2,)
+    """
+
+    def __init__(self, surrogate: CalibratedSurrogate, features: Sequence[str | Featurizer], card: ModelCard) -> None:
+        self.surrogate = surrogate
+        self.features = tuple(features)
+        self.card = card
+
+    def predict(self, data: Any, client: Any = None) -> pd.DataFrame:
+        """Predict all rows of an input.
+
+        Parameters
+        ----------
+        data
+            Formulas or structures in a list, a `CandidateTable`, or a `Source` of rows in a file.
+        client
+            Where features are made: see `matscout.featurizers.featurize`.
+
+        Returns
+        -------
+        A row for each of the input: id, formula, mean and std in the unit of the target, the ends of the 90 %
+        interval, the distance to the training data (above 1 is outside of the model's domain), and an error where the
+        row cannot be predicted.
+        """
+        import pandas as pd
+
+        parts = [rows.frame() for rows in self.iterate_predictions(data, client)]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def iterate_predictions(self, data: Any, client: Any = None) -> Iterator[PredictedRows]:
+        """Predict part by part, for inputs longer than memory; rows of a part are numbered from 0 in its errors."""
+        source = source_of(data)
+        takes = self.surrogate.surrogate.takes
+        if takes == "features":
+            yield from self._from_features(source, client)
+        elif takes == "crystals" and source.kind == "formulas":
+            raise UserError(f"the model was trained on crystals: {source.name} holds formulas")
+        else:
+            for part in source.parts(PART_ROWS):
+                inputs, errors = _compositions(part) if takes == "compositions" else _crystals(part)
+                yield self._predicted(tuple(part.ids), tuple(part.formulas), inputs, errors)
+
+    def _from_features(self, source: Source, client: Any) -> Iterator[PredictedRows]:
+        from matscout.featurizers.matrix import iterate_features
+
+        for matrix in iterate_features(source, list(self.features), client):
+            errors = dict(matrix.errors)
+            inputs = FeatureInputs(matrix.values, matrix.names, matrix.versions)
+            if getattr(self.surrogate.surrogate, "missing", None) == "refuse":
+                for row in np.flatnonzero(np.isnan(matrix.values).any(axis=1)).tolist():
+                    column = matrix.names[int(np.isnan(matrix.values[row]).argmax())]
+                    errors.setdefault(row, f"the feature {column} is unknown, and the model refuses unknown features")
+            yield self._predicted(matrix.ids, matrix.formulas, inputs, errors)
+
+    def _predicted(
+        self, ids: tuple[str, ...], formulas: tuple[str, ...], inputs: Inputs, errors: dict[int, str]
+    ) -> PredictedRows:
+        """Predict the rows without an error, and put NaN in the others' places."""
+        if not errors:
+            return PredictedRows(ids, formulas, self.surrogate.predict(inputs))
+        good = np.ones(len(ids), dtype=bool)
+        good[list(errors)] = False
+        found = self.surrogate.predict(inputs.take(good))
+        return PredictedRows(ids, formulas, _spread(found, good), errors)
+
+    def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Keep the model in a folder: its card, and what was learnt in native formats; whole or not at all.
+
+        Raises
+        ------
+        UserError
+            There is something of that name, and `replace` is not set, or it is no model.
+        """
+        place = Path(folder)
+        check_place(place, replace=replace)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.absolute().parent))
+        try:
+            self.surrogate.save(temporary / _CALIBRATED)
+            write_text(temporary / CARD, self.card.model_dump_json(indent=1) + "\n")
+            temporary.chmod(0o755)
+            _put(temporary, place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Take up a model that was kept; it predicts the same numbers.
+
+        Raises
+        ------
+        UserError
+            There is no model in the folder, or it was kept by another version.
+        """
+        from matscout.featurizers.base import Featurizer
+
+        card = read_card(folder)
+        features = [one if isinstance(one, str) else Featurizer.from_recipe(one) for one in card.features]
+        return cls(CalibratedSurrogate.load(Path(folder) / _CALIBRATED), features, card)
+
+
+def train_model(
+    data: Any,
+    target_values: ArrayLike | str,
+    *,
+    surrogate: str = "xgboost",
+    features: Sequence[str | Featurizer] = ("magpie",),
+    target: str = "",
+    unit: str = "",
+    groups: ArrayLike | None = None,
+    client: Any = None,
+    **options: Any,
+) -> Model:
+    """Train a model of one property.
+
+    Parameters
+    ----------
+    data
+        Formulas or structures in a list, a `CandidateTable`, or a `Source` of rows in a file.
+    target_values
+        One per row, NaN where there is no result; or the column of the input that has them.
+    surrogate
+        One of `matscout.models.SURROGATES`.
+    features
+        Feature sets, where it learns from features.
+    target, unit
+        What is learnt, and its unit; the column's name if left out.
+    groups
+        Label of each row of the input: rows of one group are held out together. Chemical systems if left out.
+    client
+        Where features are made: see `matscout.featurizers.featurize`.
+    options
+        Of the surrogate.
+
+    Raises
+    ------
+    UserError
+        Something that is named is unknown, or there are too few results.
+    """
+    values = target_values if isinstance(target_values, str) else np.asarray(target_values, dtype=float)
+    rows = read_training_data(data, values, surrogate_class(surrogate).takes, features, client)
+    labels = rows.chemical_systems() if groups is None else np.asarray(groups)[rows.row_numbers]
+    name = target or (target_values if isinstance(target_values, str) else "target")
+    return fit_model(
+        rows, labels, surrogate=surrogate, features=features, target=name, unit=unit, options=options, groups_by=""
+    )
+
+
+def fit_model(
+    rows: TrainingData,
+    groups: NDArray[Any] | None,
+    *,
+    surrogate: str,
+    features: Sequence[str | Featurizer],
+    target: str,
+    unit: str,
+    options: dict[str, Any],
+    groups_by: str,
+) -> Model:
+    """Train on rows that were read, and write the card; see `train_model`."""
+    made = make_surrogate(surrogate, **options)
+    used = tuple(features) if made.surrogate.takes == "features" else ()
+    start = time.perf_counter()
+    made.fit(rows.inputs, rows.target, groups=groups)
+    seconds = time.perf_counter() - start
+    card = ModelCard(
+        created=now(),
+        target=target,
+        unit=unit,
+        surrogate=surrogate,
+        takes=made.surrogate.takes,
+        options={**made.surrogate.options(), **made.calibration_options()},
+        features=[one if isinstance(one, str) else one.recipe() for one in used],
+        feature_versions=dict(rows.inputs.versions) if isinstance(rows.inputs, FeatureInputs) else {},
+        n_features=rows.inputs.values.shape[1] if isinstance(rows.inputs, FeatureInputs) else None,
+        data=rows.name,
+        n_rows=len(rows),
+        n_left_out=len(rows.left_out),
+        data_hash=summary_of(rows.inputs, rows.target).hash,
+        groups_by=groups_by,
+        training_seconds=seconds,
+        versions=package_versions(),
+        calibration=made.calibration.as_dict(),
+    )
+    return Model(made, used, card)
+
+
+def check_place(folder: Path, *, replace: bool) -> None:
+    """Raise a `UserError` where a model cannot be kept."""
+    if folder.exists() and not replace:
+        raise UserError(f"{folder} is there already: name another folder, or have it replaced")
+    if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is no kept model, so it is not replaced: name another folder")
+    if not folder.absolute().parent.is_dir():
+        raise UserError(f"no folder {folder.absolute().parent}: make it first")
+
+
+def read_card(folder: str | os.PathLike[str]) -> ModelCard:
+    """Read the card of a kept model.
+
+    Raises
+    ------
+    UserError
+        There is none, or it was written by another version.
+    """
+    file = Path(folder) / CARD
+    if not file.is_file():
+        raise UserError(f"{folder} is no kept model: it holds no {CARD}")
+    try:
+        return ModelCard.model_validate_json(file.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{file} was not written by this version of matscout: {error}") from error
+
+
+def write_card(model_folder: str | os.PathLike[str], card: ModelCard) -> None:
+    """Replace the card of a kept model, as when it was judged anew."""
+    write_text(Path(model_folder) / CARD, json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _put(made: Path, place: Path) -> None:
+    """Put a folder in its place; one that was there is removed only when the new one stands."""
+    if not place.exists():
+        made.rename(place)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.absolute().parent))
+    place.rename(old / "model")
+    try:
+        made.rename(place)
+    except OSError:
+        (old / "model").rename(place)
+        raise
+    finally:
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _compositions(part: Part) -> tuple[CompositionInputs, dict[int, str]]:
+    amounts, errors = part.amounts()
+    return CompositionInputs.of_amounts(amounts), dict(errors)
+
+
+def _crystals(part: Part) -> tuple[CrystalInputs, dict[int, str]]:
+    crystals: list[Any] = []
+    errors: dict[int, str] = {}
+    for row in range(len(part)):
+        try:
+            crystals.append(part.crystal(row))
+        except UserError as error:
+            errors[row] = str(error)
+            crystals.append(None)
+    return CrystalInputs(crystals), errors
+
+
+def _spread(found: Prediction, good: NDArray[np.bool_]) -> Prediction:
+    """Put predictions into the rows that are good; the others are NaN."""
+    from dataclasses import replace
+
+    def spread(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        if values is None:
+            return None
+        out = np.full(len(good), np.nan)
+        out[good] = values
+        return out
+
+    mean, std = spread(found.mean), spread(found.std)
+    assert mean is not None
+    assert std is not None
+    return replace(
+        found,
+        mean=mean,
+        std=std,
+        aleatoric=spread(found.aleatoric),
+        epistemic=spread(found.epistemic),
+        distance=spread(found.distance),
+    )
