@@ -21,7 +21,7 @@ def commands(page):
             yield shlex.split(command), [line.rstrip() for line in printed if line.strip()]
 
 
-@pytest.mark.parametrize("name", ["enumeration.md", "features.md", "hulls.md"])
+@pytest.mark.parametrize("name", ["enumeration.md", "features.md", "hulls.md", "models.md"])
 def test_the_examples_of_a_page_run(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     failed, tried = doctest.testfile(str(DOCS / name), module_relative=False, optionflags=doctest.ELLIPSIS)

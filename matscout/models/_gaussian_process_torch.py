@@ -26,8 +26,9 @@ BLOCK = 512
 """Rows worked on at a time. Blocks are filled up to this size: products of matrices of one shape have one order of
 sums, and so a row's prediction is the same to the last bit whatever the rows around it."""
 
-LEAST_LENGTH, LEAST_NOISE = 0.025, 1e-4
-"""Smallest length scale, and smallest noise as a share of the targets' variance; BoTorch's."""
+LENGTHS, NOISES = (0.025, 1e5), (1e-4, 10.0)
+"""Bounds of length scales, and of the noise as a share of the targets' variance: the lower ones are BoTorch's, at the
+upper ones a feature, or the function, does not count any more."""
 
 JITTER = 1e-8
 """Added to the variances of inducing points: nearly equal ones leave no digits otherwise."""
@@ -112,14 +113,12 @@ class Evidence:
         self.n_lengths = X.shape[1] if ard else 1
         self._location = np.r_[np.full(self.n_lengths, math.sqrt(2) + 0.5 * math.log(X.shape[1])), -4.0]
         self._width = np.r_[np.full(self.n_lengths, math.sqrt(3)), 1.0]
-        least = [LEAST_LENGTH] * self.n_lengths + [LEAST_NOISE]
-        self.bounds = [(math.log(value), None) for value in least]
+        self.bounds = np.log([LENGTHS] * self.n_lengths + [NOISES])
 
     @property
     def start(self) -> NDArray[np.float64]:
         """Where the prior is densest."""
-        lowest = np.array([low for low, _ in self.bounds])
-        return np.asarray(np.maximum(self._location - self._width**2, lowest))
+        return np.asarray(np.clip(self._location - self._width**2, *self.bounds.T))
 
     def __call__(self, logarithms: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         n = len(self._y)

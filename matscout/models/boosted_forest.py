@@ -49,17 +49,18 @@ class AdaBoostTrees(FeatureSurrogate):
     min_leaf
         Smallest number of rows in a leaf.
     n_threads
-        Threads of training, where a round has several trees, and of prediction; the result does not depend on them.
+        Threads of prediction; the result does not depend on them. Training takes one: scikit-learn sums the trees of a
+        round in the order in which threads are done with them.
     """
 
     name: ClassVar[str] = "adaboost_trees"
     tasks: ClassVar[tuple[Task, ...]] = ("regression", "classification")
 
-    n_rounds: int = 50
-    n_trees: int = 4
+    n_rounds: int = 20
+    n_trees: int = 10
     learning_rate: float = 1.0
-    loss: str = "linear"
-    column_fraction: float = 0.33
+    loss: str = "square"
+    column_fraction: float = 0.6
     min_leaf: int = 1
     n_threads: int = 1
 
@@ -84,7 +85,7 @@ class AdaBoostTrees(FeatureSurrogate):
             n_estimators=self.n_trees,
             max_features=float(self.column_fraction),
             min_samples_leaf=self.min_leaf,
-            n_jobs=self.n_threads,
+            n_jobs=1,
         )
         boosted = AdaBoostRegressor(
             trees,

@@ -63,7 +63,7 @@ class CalibratedSurrogate:
         What is learnt in the target's place, one of `TRANSFORMS`; predictions are of the target in any case.
     domain
         ``widen``: beyond the domain of the training data (distance d > 1) the variance goes over to that of the
-        targets as 1 - 1 / d^2, since errors out there were not measured; ``measure``: only the distance is told;
+        targets as (1 - 1 / d)^2, since errors out there were not measured; ``measure``: only the distance is told;
         ``none``: it is not measured either. A classification's probabilities stay as they are.
 
     Attributes
@@ -271,7 +271,7 @@ def _with_std(raw: Prediction, std: NDArray[np.float64]) -> Prediction:
 
 def _widened(prediction: Prediction, distance: NDArray[np.float64], prior_std: float) -> Prediction:
     """Let the variance go over to that of the targets beyond the domain; what is added is epistemic."""
-    share = 1 - 1 / np.maximum(distance, 1.0) ** 2
+    share = (1 - 1 / np.maximum(distance, 1.0)) ** 2
     added = share * np.maximum(prior_std**2 - prediction.std**2, 0.0)
     outside = added > 0
     std = np.where(outside, np.sqrt(prediction.std**2 + added), prediction.std)

@@ -25,10 +25,25 @@ SMALL = {
     "random_forest": {"n_trees": 20},
     "adaboost_trees": {"n_rounds": 8, "n_trees": 2},
     "xgboost": {"n_members": 3, "n_trees": 20},
+    "gaussian_process": {"max_iterations": 30, "device": "cpu"},
+    "composition_network": {"n_members": 2, "epochs": 30, "width": 32, "batch_size": 50, "device": "cpu"},
+    "crystal_graph": {
+        "n_members": 2,
+        "epochs": 30,
+        "width": 16,
+        "n_convolutions": 2,
+        "batch_size": 20,
+        "device": "cpu",
+    },
+    "chgnet_transfer": {"device": "cpu"},
 }
 
 #: Options with which it learns more than the mean, where these are not its own defaults.
-LEARNS = {}
+LEARNS = {
+    "composition_network": SMALL["composition_network"] | {"epochs": 60},
+    "crystal_graph": SMALL["crystal_graph"] | {"epochs": 60},
+    "chgnet_transfer": SMALL["chgnet_transfer"],
+}
 
 #: Rows to learn from and rows to predict, by kind.
 ROWS = {"features": (120, 500), "compositions": (200, 200), "crystals": (80, 60)}

@@ -346,10 +346,10 @@ def test_beyond_the_domain_the_std_goes_over_to_that_of_the_targets():
     np.testing.assert_array_equal(found["measure"].std, raw)
     np.testing.assert_array_equal(found["measure"].distance, distance)
     assert found["measure"].outside[-1]
-    share = np.where(distance > 1, 1 - 1 / np.maximum(distance, 1) ** 2, 0)
+    share = np.where(distance > 1, (1 - 1 / np.maximum(distance, 1)) ** 2, 0)
     expected = raw**2 + share * np.maximum(y.std() ** 2 - raw**2, 0)
     np.testing.assert_allclose(found["widen"].std, np.sqrt(expected))
-    assert found["widen"].std[-1] == pytest.approx(y.std(), rel=0.01)
+    assert found["widen"].std[-1] == pytest.approx(y.std(), rel=0.05)
 
 
 def test_what_is_added_beyond_the_domain_is_epistemic():

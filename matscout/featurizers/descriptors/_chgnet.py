@@ -110,7 +110,7 @@ def refuse_elements(crystal: Crystal) -> None:
 
 @contextlib.contextmanager
 def packaged_network(model: str) -> Iterator[Any]:
-    """Give CHGNet on the CPU, to one caller at a time and by one thread: another number would change the last digits."""
+    """Give CHGNet on the CPU, to one caller at a time and by one thread: more would change the last digits."""
     import torch
 
     with _ONE_AT_A_TIME:
@@ -134,7 +134,7 @@ def loaded(model: str) -> Any:
 
 
 def graph_of(network: Any, crystal: Crystal) -> Any:
-    """Build CHGNet's graph of a checked cell, without a file: chgnet writes those it fails on to the working directory."""
+    """Build CHGNet's graph of a checked cell, and no file: chgnet writes one of each cell it fails on."""
     structure = crystal.structure()
     vars(structure)["to"] = lambda *_, **__: ""
     return network.graph_converter(structure)

@@ -135,7 +135,7 @@ def force_constants(network: Any, crystal: Crystal, displacement: float) -> tupl
 
 
 def forces_of_copies(network: Any, crystal: Crystal, frac_coords: Floats) -> Floats:
-    """Forces on atoms moved a little, eV/Å.
+    """Compute the forces on atoms moved a little, eV/Å.
 
     All copies have the bonds of the crystal where it is: what a bond contributes vanishes smoothly at the cutoff.
 

@@ -106,7 +106,7 @@ def choose_batch(
     if method == "top":
         return best_rows(scores, size, allowed)
     if shortlist is None:
-        shortlist = SHORTLIST_FOR_EACH * size if method == "farthest_points" else SHORTLIST
+        shortlist = SHORTLIST_FOR_EACH * max(size, 1) if method == "farthest_points" else SHORTLIST
     check_number("shortlist", shortlist, 1, integer=True)
     matrix = _matrix(features, len(scores), method)
     rows = best_rows(scores, max(shortlist, size), allowed)

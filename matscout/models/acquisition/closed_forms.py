@@ -54,8 +54,8 @@ def probability_improvement(
 
     Examples
     --------
-    >>> probability_improvement([0.1, 0.3], [0.1, 0.1], best=0.2, margin=0.1)
-    array([0.5      , 0.0227501])
+    >>> probability_improvement([0.1, 0.3], [0.1, 0.1], best=0.2, margin=0.1).round(3)
+    array([0.5  , 0.023])
     """
     return probability(mean, std, threshold=best - margin)
 

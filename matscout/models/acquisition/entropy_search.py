@@ -43,7 +43,7 @@ def max_value_entropy_search(
     Examples
     --------
     >>> max_value_entropy_search([0.0, 0.0, 0.5], [0.1, 0.2, 0.1]).round(2)
-    array([0.17, 0.6 , 0.  ])
+    array([0.44, 0.53, 0.  ])
     """
     mu, sigma = beliefs(mean, std)
     unsure = (sigma > 0) & ~np.isnan(mu)

@@ -122,7 +122,7 @@ class Contributions:
         return {"of": self.of, "base": self.base, "rows": len(self), "features": len(self.names), "top": top}
 
     def _trend(self, column: int) -> float | None:
-        from matscout.models.report.measures import rank_correlation
+        from matscout.models.error_laws import spearman
 
         if self.features is None:
             return None
@@ -130,7 +130,7 @@ class Contributions:
         if known.sum() < 2:
             return None
         feature, given = self.features[known, column].astype(np.float64), self.values[known, column]
-        found = rank_correlation(feature, given)
+        found = spearman(feature, given)
         return None if np.isnan(found) else found
 
 

@@ -124,7 +124,7 @@ class _Edges:
         feature = tree.feature[order][parent].astype(np.intp)
         cover = tree.cover[order].astype(np.float64)
 
-        before = _same_feature_above(levels, parent, feature)
+        before = _same_feature_above(parent, feature)
         passed = cover / cover[parent]  # z of the feature along the path
         tested = np.zeros(len(order), dtype=np.intp)  # features along the path
         for level in levels[1:]:
@@ -159,17 +159,17 @@ def _breadth_first(tree: Tree) -> tuple[Rows, list[slice]]:
         start += len(children)
 
 
-def _same_feature_above(levels: list[slice], parent: Rows, feature: Rows) -> Rows:
+def _same_feature_above(parent: Rows, feature: Rows) -> Rows:
+    """Nearest edge above each edge that tests the same feature, -1 where there is none: all edges climb together."""
     before = np.full(len(parent), -1, dtype=np.intp)
-    for level in levels[1:]:
-        above = parent[level]
-        seeking = above > 0
-        while seeking.any():
-            same = seeking & (feature[above] == feature[level])
-            before[level] = np.where(same, above, before[level])
-            seeking &= ~same
-            above = np.where(seeking, parent[above], 0)
-            seeking &= above > 0
+    climbing = np.flatnonzero(parent > 0)
+    above = parent[climbing]
+    while len(climbing):
+        same = feature[above] == feature[climbing]
+        before[climbing[same]] = above[same]
+        above = parent[above]
+        on = ~same & (above > 0)
+        climbing, above = climbing[on], above[on]
     return before
 
 

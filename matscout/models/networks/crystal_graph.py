@@ -67,7 +67,7 @@ class CrystalGraph(NetworkSurrogate):
         self.check_number("dropout", self.dropout, 0, 0.9)
 
     def site_contributions(self, X: Any) -> list[NDArray[np.float64]]:
-        """What each site adds to the prediction.
+        """Tell what each site adds to the prediction.
 
         Parameters
         ----------

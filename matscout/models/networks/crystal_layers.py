@@ -136,7 +136,7 @@ class CrystalNetwork(nn.Module):
         nn.init.normal_(self.read.weight, std=0.1 / width**0.5)
 
     def per_node(self, batch: GraphBatch) -> Tensor:
-        """What each node says of its sites, shape (n_nodes, 2)."""
+        """Say what each node adds for its sites, shape (n_nodes, 2)."""
         lengths = torch.exp(-(((batch.distances[:, None] - self.gaussians) / GAUSSIAN_STEP) ** 2))
         bonds = torch.cat([lengths, batch.weights[:, None]], dim=1)
         nodes = self.embedding(self.elements[batch.numbers])

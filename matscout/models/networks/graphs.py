@@ -138,7 +138,7 @@ def element_features() -> NDArray[np.float32]:
 def _nearest(
     crystal: Crystal, n_neighbours: int, radius: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Find the nearest neighbours of each site, up to the end of the last one's shell, in order of site and distance."""
+    """Find the nearest neighbours of each site, to the end of the last one's shell, by site and distance."""
     volume = crystal.volume / len(crystal)
     reach = min(radius, 1.3 * (3 * n_neighbours * volume / (4 * np.pi)) ** (1 / 3) + _MARGIN)
     while True:
@@ -165,7 +165,7 @@ def _nearest(
 def _kinds_of_sites(
     numbers: NDArray[np.int64], centres: NDArray[np.int64], neighbours: NDArray[np.int64], steps: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Number the kinds of sites: those of one element whose neighbours are of the same kinds, as far away.
+    """Give sites of one element whose neighbours are of the same kinds, as far away, the same number.
 
     Kinds are told apart more finely until that changes nothing (Weisfeiler and Lehman's colour refinement).
     """

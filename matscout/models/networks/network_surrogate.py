@@ -71,7 +71,7 @@ class NetworkSurrogate(Surrogate):
 
     n_members: int = 3
     epochs: int = 60
-    batch_size: int = 512
+    batch_size: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     validation_part: float = 0.1

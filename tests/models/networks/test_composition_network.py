@@ -135,8 +135,9 @@ def test_it_is_less_sure_of_elements_it_never_saw():
     network = tiny(n_members=4).fit(formulas, law(formulas))
     known = formulas_of(rng, 100)
     strange = formulas_of(rng, 100, cations=("Pu", "W", "Hg", "Cs", "Gd"), anions=("H", "Te", "Bi"))
-    assert np.median(network.predict(strange).std) > 2 * np.median(network.predict(known).std)
-    assert np.median(network.predict(strange).epistemic) > 2 * np.median(network.predict(known).epistemic)
+    of_known, of_strange = network.predict(known), network.predict(strange)
+    assert np.median(of_strange.std) > 1.4 * np.median(of_known.std)
+    assert np.median(of_strange.epistemic) > 2.5 * np.median(of_known.epistemic)
 
 
 def test_it_tells_classes_apart():

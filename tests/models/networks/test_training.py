@@ -54,10 +54,17 @@ def linear_data(n=200, seed=0):
     return X, X @ [0.5, -1.0, 0.2]
 
 
-def test_the_loss_is_the_density_of_a_laplace_distribution():
+def test_the_loss_is_the_density_of_a_laplace_distribution_weighted_by_its_scale():
     outputs, target = torch.tensor([[0.3, -0.7], [1.0, 0.4]]), torch.tensor([1.1, 0.8])
-    density = stats.laplace(loc=[0.3, 1.0], scale=np.exp([-0.7, 0.4])).logpdf([1.1, 0.8]).mean()
-    assert laplace_loss(outputs, target).item() == pytest.approx(-density - np.log(2), abs=1e-6)
+    scale = np.exp([-0.7, 0.4])
+    density = stats.laplace(loc=[0.3, 1.0], scale=scale).logpdf([1.1, 0.8])
+    assert laplace_loss(outputs, target).item() == pytest.approx((scale * -(density + np.log(2))).mean(), abs=1e-6)
+
+
+def test_the_mean_learns_from_the_absolute_error_whatever_the_scale():
+    outputs = torch.tensor([[0.3, -0.7], [1.0, 0.4]], requires_grad=True)
+    laplace_loss(outputs, torch.tensor([1.1, 0.8])).backward()
+    assert outputs.grad[:, 0].tolist() == pytest.approx([-0.5, 0.5])
 
 
 def test_mean_and_variance_are_those_of_that_distribution():
