@@ -99,10 +99,14 @@ def train(n_members: int, checkpoints: Path) -> None:
     same = done.get("options") == OPTIONS
     members: list[dict[str, Any]] = done["members"] if same else []
     for number in range(1, n_members + 1):
+        kept = set(checkpoints.glob("*"))
         started, processor = time.perf_counter(), time.process_time()
         surrogate = CompositionNetwork(n_members=number, checkpoints=str(checkpoints), **OPTIONS)
         surrogate.fit(formulas, energies)
-        spent = {"wall_s": time.perf_counter() - started, "processor_s": time.process_time() - processor}
+        spent: dict[str, int | None] = {"wall_s": None, "processor_s": None}
+        if set(checkpoints.glob("*")) != kept:  # else it was trained by a run that was interrupted
+            spent["wall_s"] = round(time.perf_counter() - started)
+            spent["processor_s"] = round(time.process_time() - processor)
         started = time.perf_counter()
         prediction = surrogate.predict(unseen)
         predicted_s = time.perf_counter() - started
@@ -110,7 +114,7 @@ def train(n_members: int, checkpoints: Path) -> None:
         if number <= len(members):
             members[number - 1] |= found  # it was trained before: its time is that of then
         else:
-            members.append(found | {name: round(value) for name, value in spent.items()})
+            members.append(found | spent)
         document = {
             "task": "critexam Ef, train -> val, composition only, eV/atom",
             "rows": {"train": len(energies), "val": len(truth)},
@@ -123,7 +127,7 @@ def train(n_members: int, checkpoints: Path) -> None:
             "published_test": PUBLISHED,
         }
         write(document, prediction)
-        print(f"ensemble of {number}: {found}, {members[number - 1]}", flush=True)
+        print(f"ensemble of {number}: {members[number - 1]}", flush=True)
 
 
 def write(document: dict[str, Any], prediction: Prediction) -> None:
@@ -144,10 +148,12 @@ def show() -> int:
     print(f"{document['task']}: {document['rows']['train']} -> {document['rows']['val']} rows")
     print(f"{document['machine']}, torch {document['torch']}, {document['options']}")
     for number, one in enumerate(document["members"], start=1):
+        took = ""
+        if one["wall_s"] is not None:
+            took = f"  the last one in {one['wall_s'] / 60:.0f} min ({one['processor_s'] / 60:.0f} min of a core)"
         print(
             f"  {number} members  MAE {one['mae']:.4f}  RMSE {one['rmse']:.4f}  R2 {one['r2']:.4f}  "
-            f"error and std {one['spearman_error_std']:.2f}  in 90 % intervals {one['covered_by_90']:.3f}  "
-            f"the last one in {one['wall_s'] / 60:.0f} min ({one['processor_s'] / 60:.0f} min of a core)"
+            f"error and std {one['spearman_error_std']:.2f}  in 90 % intervals {one['covered_by_90']:.3f}{took}"
         )
     print("  published (test part): " + ", ".join(f"{name} {mae}" for name, mae in document["published_test"].items()))
     best = document["members"][-1]["mae"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DATA = Path(os.environ.get("MATSCOUT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 N_TREES = 100
-N_EXPLAINED = 100
+N_EXPLAINED = 50
 LARGEST_MISS = 1e-9  # of ours, in the unit of the target
 SLOWEST = 1.0  # ours by theirs
 

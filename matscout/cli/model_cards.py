@@ -99,8 +99,8 @@ def _print_calibration(card: ModelCard) -> None:
 
 
 def _draw(card: ModelCard, folder: Path) -> list[str]:
+    from matscout.drawing.files import write_plot
     from matscout.models.report import ReportCard, plots
-    from matscout.workflows.stability.plots.files import write_plot
 
     if card.report is None:
         raise UserError("the model was trained with --validate none: there is nothing to draw")

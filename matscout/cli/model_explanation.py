@@ -145,8 +145,8 @@ def _columns(names: tuple[str, ...]) -> str:
 
 
 def _draw(explanation: Explanation, folder: Path, unit: str) -> list[str]:
+    from matscout.drawing.files import write_plot
     from matscout.models.explanation import plots
-    from matscout.workflows.stability.plots.files import write_plot
 
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is no folder")

@@ -15,12 +15,14 @@ from matscout.errors import UserError, nearest
 from matscout.featurizers.amounts import Amounts, amounts_of_table, read_amounts
 from matscout.featurizers.base import MAGPIE_DATA, TableFeaturizer
 from matscout.featurizers.blocks import ROWS_AT_ONCE
+from matscout.featurizers.charges import ChargeBalance
 from matscout.featurizers.element_tables import is_table, read_element_table, table_document
 from matscout.featurizers.elements import ElementTable, Missing, magpie_table
 from matscout.featurizers.encodings import ElementFractions, Encoding, Norms, PeriodAndGroup, PropertyStatistics
 from matscout.featurizers.errors import RowErrors
 from matscout.featurizers.ions import IonicCharacter
 from matscout.featurizers.orbitals import ValenceOrbitals
+from matscout.featurizers.ordered_elements import OrderedElements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +44,8 @@ PRESETS: dict[str, Callable[[Missing], Encoding]] = {
     "stoichiometry": lambda _: Norms(),
     "valence_orbital": ValenceOrbitals,
     "ionic": IonicCharacter,
+    "ordered_elements": OrderedElements,
+    "charge_balance": ChargeBalance,
 }
 """Known presets, made with what stands for a property that an element has no value of."""
 
@@ -70,6 +74,12 @@ class CompositionFeaturizer(TableFeaturizer):
         ionic
             Whether charges can balance, and the ionic character of pairs of elements: columns and values of matminer's
             ``IonProperty(fast=True)``, but that oxidation states written into a `Composition` are not looked at.
+        ordered_elements
+            Properties of the element in each place, in the order of electronegativity: lowest, second lowest, middle,
+            second highest, highest; and of the most abundant one. Fractions, and mean differences between two atoms.
+        charge_balance
+            How nearly common oxidation states balance, how much charge the anions ask of each cation, and how that
+            compares with what the cations can give.
         a table of your own
             An `ElementTable`, a pandas frame with element symbols as its index, a mapping from symbol to the properties
             by name, or the path of a CSV file ``element,property,...``. It gives the six statistics of each property

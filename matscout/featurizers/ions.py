@@ -80,7 +80,7 @@ class IonicCharacter(Encoding):
 
 
 @cache
-def _common_states() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def common_states() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Return common oxidation states by atomic number, shape (119, most of one), and how many each has."""
     from pymatgen.core.periodic_table import Element
 
@@ -108,7 +108,7 @@ def can_be_neutral(elements: NDArray[np.uint8], amounts: NDArray[np.float64]) ->
     >>> can_be_neutral(np.array([[26, 8], [26, 8]], dtype=np.uint8), np.array([[2.0, 3.0], [3.0, 4.0]]))
     array([1., 0.])
     """
-    counts = _common_states()[1][elements].astype(np.intp)
+    counts = common_states()[1][elements].astype(np.intp)
     combinations = np.prod(counts, axis=1, dtype=float)
     neutral = np.zeros(len(elements))
     rows = np.flatnonzero((combinations > 0) & (combinations <= _MOST_COMBINATIONS))
@@ -122,7 +122,7 @@ def _any_neutral(
     elements: NDArray[np.uint8], amounts: NDArray[np.float64], counts: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
     """Whether any combination is neutral, shape (m,); `counts` says how many states each element has."""
-    states = _common_states()[0]
+    states = common_states()[0]
     neutral = np.zeros(len(elements), dtype=bool)
     rows, charges = np.arange(len(elements)), np.zeros(len(elements))  # of each combination of the first elements
     for element, amount, count in zip(elements.T, amounts.T, counts.T, strict=True):
@@ -137,7 +137,7 @@ def _any_neutral(
 
 def _finds_neutral(elements: NDArray[np.uint8], amounts: NDArray[np.float64], widths: list[int]) -> float:
     """Tell it for one composition with many combinations, by the charges that its first elements can add up to."""
-    charges = _common_states()[0]
+    charges = common_states()[0]
     choices = [charges[z, :width] * amount for z, amount, width in zip(elements, amounts, widths, strict=True)]
     lowest = np.cumsum([choice.min() for choice in choices[::-1]])[::-1]
     highest = np.cumsum([choice.max() for choice in choices[::-1]])[::-1]

@@ -27,6 +27,8 @@ ABOUT: dict[str, str] = {
     "stoichiometry": "norms of the atomic fractions",
     "valence_orbital": "mean number of s, p, d and f valence electrons, and their shares",
     "ionic": "whether a neutral compound is possible, ionic character of pairs of elements",
+    "ordered_elements": "properties of the elements in the order of electronegativity, fractions, mean differences",
+    "charge_balance": "how nearly oxidation states balance, what anions ask of cations",
     "geometry": "density, volume and packing as they stand, space group",
     "sites": "which element sits where: properties, multiplicity and site symmetry of each role",
     "protostructure": "space group, occupied positions, stoichiometry, predicted volume: no element's name",

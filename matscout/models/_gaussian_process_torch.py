@@ -156,7 +156,7 @@ def learn_hyperparameters(X: Tensor, y: Tensor, kernel: str, *, ard: bool, max_i
     y
         Targets of mean 0 and variance 1, shape (n,).
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import Bounds, minimize
 
     evidence = Evidence(X, y, kernel, ard=ard)
     found = minimize(
@@ -164,7 +164,7 @@ def learn_hyperparameters(X: Tensor, y: Tensor, kernel: str, *, ard: bool, max_i
         evidence.start,
         jac=True,
         method="L-BFGS-B",
-        bounds=evidence.bounds,
+        bounds=Bounds(*evidence.bounds.T),
         options={"maxiter": max_iterations},
     )
     parameters = np.exp(found.x)

@@ -4,7 +4,7 @@ The measure is the mean distance to the k nearest training rows, in units of wha
 are not of one group: Sahigara et al., Defining a novel k-nearest neighbours approach to assess the applicability domain
 of a QSAR model for reliable predictions, J. Cheminform. 5, 27 (2013), doi:10.1186/1758-2946-5-27. That errors grow, and
 stds fail, far from the training data of materials: Schultz et al., A general approach for determining applicability
-domain of machine learning models, npj Comput. Mater. 11, 95 (2025), doi:10.1038/s41524-025-01573-x. What lies within
+domain of machine learning models, npj Comput. Mater. (2025), doi:10.1038/s41524-025-01573-x. What lies within
 the domain can still be predicted badly in a part of it: Sutton et al., Identifying domains of applicability of machine
 learning models for materials science, Nat. Commun. 11, 4428 (2020), doi:10.1038/s41467-020-17112-9.
 """

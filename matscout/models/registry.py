@@ -24,6 +24,7 @@ SURROGATES: dict[str, str] = {
     "adaboost_trees": "boosted_forest:AdaBoostTrees",
     "xgboost": "gradient_boosting:XGBoostEnsemble",
     "gaussian_process": "gaussian_process:GaussianProcess",
+    "local_kriging": "local_kriging:LocalKriging",
     "composition_network": "networks.composition_network:CompositionNetwork",
     "crystal_graph": "networks.crystal_graph:CrystalGraph",
     "chgnet_transfer": "networks.chgnet_transfer:CHGNetTransfer",

@@ -17,6 +17,8 @@ import pytest
 from matscout.models import make_surrogate
 from matscout.models.registry import surrogate_class
 
+_NETWORK = {"n_members": 2, "epochs": 10, "batch_size": 30, "width": 16, "device": "cpu"}
+
 #: Options that make a surrogate small: what holds for every size is shown with these.
 SMALL = {
     "dummy": {},
@@ -26,27 +28,16 @@ SMALL = {
     "adaboost_trees": {"n_rounds": 8, "n_trees": 2},
     "xgboost": {"n_members": 3, "n_trees": 20},
     "gaussian_process": {"max_iterations": 30, "device": "cpu"},
-    "composition_network": {"n_members": 2, "epochs": 30, "width": 32, "batch_size": 50, "device": "cpu"},
-    "crystal_graph": {
-        "n_members": 2,
-        "epochs": 30,
-        "width": 16,
-        "n_convolutions": 2,
-        "batch_size": 20,
-        "device": "cpu",
-    },
+    "composition_network": _NETWORK | {"n_layers": 1, "n_heads": 2},
+    "crystal_graph": _NETWORK | {"n_convolutions": 2},
     "chgnet_transfer": {"device": "cpu"},
 }
 
 #: Options with which it learns more than the mean, where these are not its own defaults.
-LEARNS = {
-    "composition_network": SMALL["composition_network"] | {"epochs": 60},
-    "crystal_graph": SMALL["crystal_graph"] | {"epochs": 60},
-    "chgnet_transfer": SMALL["chgnet_transfer"],
-}
+LEARNS = {name: SMALL[name] | {"epochs": 20} for name in ("composition_network", "crystal_graph")}
 
 #: Rows to learn from and rows to predict, by kind.
-ROWS = {"features": (120, 500), "compositions": (200, 200), "crystals": (80, 60)}
+ROWS = {"features": (120, 500), "compositions": (120, 200), "crystals": (80, 100)}
 
 _NEAR = re.findall("[A-Z][a-z]?", "LiNaKMgCaSrAlGaSiGePSNOFClTiVCrMnFeCoNiCuZn")
 _FAR = re.findall("[A-Z][a-z]?", "CsBaLaCeHfTaWReOsPtAuHgTlPbBiTeI")

@@ -337,7 +337,10 @@ def test_a_rare_kind_has_no_law_of_its_own():
 
 def test_beyond_the_domain_the_std_goes_over_to_that_of_the_targets():
     X, y = noisy(200)
-    made = {domain: make_surrogate("extra_trees", n_trees=30, domain=domain).fit(X, y) for domain in ("widen", "measure", "none")}
+    made = {
+        domain: make_surrogate("extra_trees", n_trees=30, domain=domain).fit(X, y)
+        for domain in ("widen", "measure", "none")
+    }
     far = X[:20] + np.linspace(0, 30, 20)[:, None]
     found = {domain: surrogate.predict(far) for domain, surrogate in made.items()}
     distance, raw = found["widen"].distance, found["none"].std

@@ -94,7 +94,7 @@ def gpytorch_evidence(X, y, kernel, *, ard, lengths, noise):
     module.lengthscale = torch.from_numpy(lengths)
     likelihood.noise = noise
     value = gpytorch.ExactMarginalLogLikelihood(likelihood, model.train())(model(X), y)
-    return -float(value)
+    return -value.item()
 
 
 @pytest.mark.parametrize("kernel", ["matern", "rbf"])

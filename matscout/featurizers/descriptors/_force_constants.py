@@ -109,9 +109,9 @@ class Symmetry:
             constants[atom] = solved.reshape(3, n, 3).transpose(1, 0, 2)
         for atom, first in enumerate(self.images.min(axis=0).tolist()):
             if atom != first:
-                operation = int(np.flatnonzero(self.images[:, first] == atom)[0])
-                rotation = self.rotations[operation]
-                constants[atom, self.images[operation]] = rotation @ constants[first] @ rotation.T
+                to_atom = int(np.flatnonzero(self.images[:, first] == atom)[0])
+                rotation = self.rotations[to_atom]
+                constants[atom, self.images[to_atom]] = rotation @ constants[first] @ rotation.T
         return _consistent(constants.transpose(0, 2, 1, 3))
 
 
@@ -141,7 +141,8 @@ def _images(crystal: Crystal, rotation: Ints, translation: Floats) -> Ints:
     steps = moved[:, None] - crystal.frac_coords
     lengths = np.linalg.norm((steps - np.rint(steps)) @ crystal.lattice, axis=-1)
     lengths[crystal.numbers[:, None] != crystal.numbers] = np.inf
-    return lengths.argmin(axis=1)
+    nearest: Ints = lengths.argmin(axis=1)
+    return nearest
 
 
 def _rank(vectors: Floats) -> int:

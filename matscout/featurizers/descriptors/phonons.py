@@ -33,6 +33,7 @@ MOST_SITES = 60
 _EDGES_AT_ONCE = 20_000  # angles or bonds of the copies that are computed together
 _SAME_PLACE = 0.01  # Å, of atoms that a translation joins
 _IMAGINARY = -10.0  # 1/cm; what is nearer to 0 is rounding
+_SAME_FREQUENCY = 0.5  # 1/cm
 _COLUMNS = (
     *((f"frequency {which}", "1/cm") for which in ("highest", "second", "third", "fourth", "sixth")),
     *((f"frequency {which}", "1/cm") for which in ("mean", "rms", "upper quartile", "median", "lowest")),
@@ -174,7 +175,7 @@ def forces_of_copies(network: Any, crystal: Crystal, frac_coords: Floats) -> Flo
 def _copied(graph: Any, frac_coords: Floats) -> Any:
     """Put copies of a graph, with other coordinates, into one graph."""
     import torch
-    from chgnet.graph import CrystalGraph
+    from chgnet.graph.crystalgraph import CrystalGraph
 
     n = len(frac_coords)
     copies = torch.arange(n, dtype=torch.int32)
@@ -209,7 +210,9 @@ def _numbers(constants: Floats, forces: Floats, masses: Floats) -> list[float]:
     mean_constant = np.trace(own, axis1=1, axis2=2) / 3
     stiffest = np.linalg.eigvalsh(own)[:, -1]
     of_sites, of_stiffest = (np.sqrt(np.maximum(k, 0.0) / masses) * WAVENUMBER for k in (mean_constant, stiffest))
-    parts = (modes[-1] ** 2).sum(axis=1)
+    # modes of one frequency are mixed at will, their mean is not
+    highest = waves >= waves[-1] - _SAME_FREQUENCY
+    parts = (modes[highest] ** 2).sum(axis=2).mean(axis=0)
     sizes = np.linalg.norm(forces, axis=1)
     return [
         *(float(falling[min(i, len(falling) - 1)]) for i in (0, 1, 2, 3, 5)),

@@ -48,6 +48,7 @@ def knowledge_gradient_batch(
         learnt.learn(row, draw)
     chosen: list[int] = []
     for draw in draws[len(pending) :]:
+        learnt.forget_the_hopeless(float(np.abs(draw).max()))
         value = np.array([learnt.lowest(row, draw) if row not in chosen else np.inf for row in range(m)])
         chosen.append(int(value.argmin()))
         learnt.learn(chosen[-1], draw)
@@ -60,16 +61,27 @@ class _Learning:
     def __init__(self, joint: Joint, best: float) -> None:
         self._means = joint.mean[:, None]
         self._covariance, self._noise, self._best = joint.covariance.copy(), joint.noise, best
+        self._hopeful = np.arange(len(joint.mean))
 
     def _changes(self, row: int) -> NDArray[np.float64]:
         """Std of the change of each row's mean by a calculation of one row, with its sign."""
         variance = self._covariance[row, row] + self._noise[row]
         return self._covariance[row] / np.sqrt(variance) if variance > 0 else np.zeros(len(self._covariance))
 
+    def forget_the_hopeless(self, largest: float) -> None:
+        """Leave those rows alone that are never the lowest, whichever row is calculated next.
+
+        No mean changes by more than the row's own std times the largest draw.
+        """
+        reach = largest * np.sqrt(np.maximum(np.diagonal(self._covariance), 0))[:, None]
+        ceiling = np.minimum((self._means + reach).min(axis=0), self._best)
+        self._hopeful = np.flatnonzero((self._means - reach <= ceiling).any(axis=1))
+
     def lowest(self, row: int, draw: NDArray[np.float64]) -> float:
         """Give the lowest mean to expect once a row is calculated."""
-        means = self._means + self._changes(row)[:, None] * draw
-        return float(np.minimum(means.min(axis=0), self._best).mean())
+        means = self._changes(row)[self._hopeful, None] * draw
+        means += self._means[self._hopeful]
+        return float(np.minimum(means.min(axis=0, initial=np.inf), self._best).mean())
 
     def learn(self, row: int, draw: NDArray[np.float64]) -> None:
         change = self._changes(row)

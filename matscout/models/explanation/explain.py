@@ -34,7 +34,7 @@ HOW = ("contributions", "permutation", "formula")
 """What `explain_model` can be asked for."""
 
 MOST_WORK = 2_000_000_000
-"""Numbers that contributions may take to make, half a minute's; large forests are explained on fewer rows."""
+"""Numbers that contributions may take to make: large forests are explained on fewer rows."""
 
 FEWEST_EXPLAINED = 20
 """Rows that are explained at any cost."""

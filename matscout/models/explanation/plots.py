@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.drawing import style
+from matscout.drawing.style import escape, with_unit
 from matscout.models.explanation.permutation import PermutationImportance
-from matscout.models.report import plot_style
-from matscout.models.report.plot_style import escape, with_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ _MOST_POINTS = 500  # of each feature: more hide each other
 _SPREAD = 0.35  # of the distance between two features, to which points with many neighbours are moved
 _BINS = 40  # in which neighbours are counted
 _LONGEST = 28  # characters of a feature's name beside the plot
-_LOW_TO_HIGH = [[0.0, plot_style.BLUE], [0.5, "#d9d9d9"], [1.0, plot_style.ORANGE]]
+_LOW_TO_HIGH = [[0.0, style.BLUE], [0.5, "#d9d9d9"], [1.0, style.ORANGE]]
 
 
 def plot_importance(importance: Contributions | PermutationImportance, k: int = 15, *, unit: str = "") -> Figure:
@@ -45,7 +45,7 @@ def plot_importance(importance: Contributions | PermutationImportance, k: int = 
             (names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else ""), mean) for names, mean, _ in rises
         ]
         hovers = [", ".join(escape(name) for name in names) for names, _, _ in rises]
-        errors: dict[str, Any] | None = {"array": [std for _, _, std in reversed(rises)], "color": plot_style.INK}
+        errors: dict[str, Any] | None = {"array": [std for _, _, std in reversed(rises)], "color": style.INK}
         heading, axis = "Permutation importance", f"rise of the {importance.loss}"
         facts = [f"{importance.loss} {importance.baseline:.3g} {escape(unit)} with all features in their places"]
     else:
@@ -59,13 +59,13 @@ def plot_importance(importance: Contributions | PermutationImportance, k: int = 
         x=[size for _, size in reversed(bars)],
         y=list(range(len(bars))),
         orientation="h",
-        marker={"color": plot_style.BLUE},
+        marker={"color": style.BLUE},
         error_x=errors,
         hovertext=list(reversed(hovers)),
         hoverinfo="text+x",
         showlegend=False,
     )
-    plot_style.finished(figure, heading, facts, with_unit(axis, unit))
+    style.finished(figure, heading, facts, with_unit(axis, unit))
     return _named(figure, [name for name, _ in reversed(bars)])
 
 
@@ -99,12 +99,12 @@ def plot_contributions(contributions: Contributions, k: int = 12, *, unit: str =
             hoverinfo="text",
             showlegend=False,
         )
-    figure.add_vline(x=0, line={"color": plot_style.LINE, "width": 1})
+    figure.add_vline(x=0, line={"color": style.LINE, "width": 1})
     axis = with_unit("contribution", unit if contributions.of == "prediction" else contributions.of)
     facts = [f"{len(contributions)} predictions, from {contributions.base:.3g} on, which no feature is needed for"]
     if contributions.features is not None:
         facts.append("blue: small values of the feature, orange: large ones")
-    plot_style.finished(figure, "Contributions of features", facts, axis)
+    style.finished(figure, "Contributions of features", facts, axis)
     return _named(figure, list(reversed(names)))
 
 
@@ -124,7 +124,7 @@ def _away(given: NDArray[np.float64]) -> NDArray[np.float64]:
 def _marker(feature: NDArray[np.floating] | None) -> dict[str, Any]:
     looks = {"size": 5, "opacity": 0.8}
     if feature is None:
-        return looks | {"color": plot_style.BLUE}
+        return looks | {"color": style.BLUE}
     from scipy.stats import rankdata
 
     # by rank: one outlier does not make all others alike

@@ -56,7 +56,7 @@ class CHGNetTransfer(NetworkSurrogate):
         has by itself.
     model
         Which of the packaged weights: 0.3.0, 0.2.0 or r2scan.
-    learning_rate
+    epochs, learning_rate
         Of the mode ``fine-tune``, as all the options of `NetworkSurrogate`.
 
     Raises
@@ -69,7 +69,8 @@ class CHGNetTransfer(NetworkSurrogate):
     name: ClassVar[str] = "chgnet_transfer"
     takes: ClassVar[InputKind] = "crystals"
 
-    learning_rate: float = 1e-3
+    epochs: int = 200
+    learning_rate: float = 3e-3
     mode: str = "embedding"
     head: str = "gaussian_process"
     model: str = "0.3.0"

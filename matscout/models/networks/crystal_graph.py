@@ -50,8 +50,9 @@ class CrystalGraph(NetworkSurrogate):
     name: ClassVar[str] = "crystal_graph"
     takes: ClassVar[InputKind] = "crystals"
 
+    epochs: int = 40
     batch_size: int = 128
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     width: int = 48
     n_convolutions: int = 3
     n_neighbours: int = 12

@@ -88,14 +88,14 @@ class GraphRows:
         )
 
 
-class ShellConvolution(CGConv):
+class ShellConvolution(CGConv):  # type: ignore[misc]
     """CGCNN's convolution, with the weighted mean over the bonds of a site in place of the sum.
 
     The last column of the bonds' features is the weight.
     """
 
     @override
-    def message(self, x_i: Tensor, x_j: Tensor, edge_attr: Tensor) -> Tensor:  # type: ignore[override]
+    def message(self, x_i: Tensor, x_j: Tensor, edge_attr: Tensor) -> Tensor:
         z = torch.cat([x_i, x_j, edge_attr[:, :-1]], dim=-1)
         passed: Tensor = self.lin_f(z).sigmoid() * functional.softplus(self.lin_s(z)) * edge_attr[:, -1:]
         return passed

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matscout.models.networks.training import Rows, Training
     from matscout.models.prediction import Prediction
 
-EARLY_STOPPING_ROWS = 50
-"""With fewer rows none are set aside: what few there are would judge badly, and are needed to learn from."""
+EARLY_STOPPING_ROWS = 500
+"""With fewer rows none are set aside: some tens of rows judge so badly that the full training does better."""
 
 _NOT_OF_A_MEMBER = ("n_members", "checkpoints", "device", "n_threads")
 
@@ -75,7 +75,7 @@ class NetworkSurrogate(Surrogate):
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     validation_part: float = 0.1
-    patience: int = 20
+    patience: int = 30
     device: str = "auto"
     n_threads: int = 1
     checkpoints: str | None = None

@@ -83,7 +83,7 @@ class Training:
     batch_size: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
-    patience: int = 20
+    patience: int = 30
     largest_gradient: float = 1.0
     warm_up: float = 0.15
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.drawing import style
+from matscout.drawing.style import escape, number, with_unit
 from matscout.errors import UserError
-from matscout.models.report import measures, plot_style
-from matscout.models.report.plot_style import escape, number, with_unit
+from matscout.models.report import measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def plot_parity(
             x=truth,
             y=mean,
             mode="markers",
-            marker={"color": plot_style.BLUE, "size": 6, "opacity": 0.6},
+            marker={"color": style.BLUE, "size": 6, "opacity": 0.6},
             hovertext=[
                 f"{name}true {t:.4g}, predicted {m:.4g} ± {s:.2g} {escape(unit)}"
                 for name, t, m, s in zip(said, truth, mean, prediction.std, strict=True)
@@ -70,11 +71,11 @@ def plot_parity(
             hoverinfo="text",
             showlegend=False,
         )
-    figure.add_scatter(**plot_style.line(ends, ends, "equal", dash="dash"), hoverinfo="skip", showlegend=False)
+    figure.add_scatter(**style.line(ends, ends, "equal", dash="dash"), hoverinfo="skip", showlegend=False)
     mae, mad = np.abs(mean - truth).mean(), np.abs(truth - truth.mean()).mean()
     facts = [f"{len(truth)} predictions, MAE {mae:.3g} {escape(unit)}, without a model {mad:.3g}"]
     words = escape(target)
-    plot_style.finished(figure, target, facts, with_unit(f"true {words}", unit), with_unit(f"predicted {words}", unit))
+    style.finished(figure, target, facts, with_unit(f"true {words}", unit), with_unit(f"predicted {words}", unit))
     return figure.update_xaxes(range=ends).update_yaxes(range=ends)
 
 
@@ -89,7 +90,7 @@ def _density(x: Any, y: Any, ends: Sequence[float]) -> Any:
         z=np.log10(np.where(counts > 0, counts, np.nan)).T,
         customdata=counts.T,
         hovertemplate="%{customdata:.0f} rows<extra></extra>",
-        colorscale=plot_style.LOW_TO_HIGH,
+        colorscale=style.LOW_TO_HIGH,
         showscale=False,
     )
 
@@ -99,16 +100,16 @@ def plot_calibration(curve: CalibrationCurve) -> Figure:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    figure.add_scatter(**plot_style.line([0, 1], [0, 1], "perfect", dash="dash"), hoverinfo="skip")
+    figure.add_scatter(**style.line([0, 1], [0, 1], "perfect", dash="dash"), hoverinfo="skip")
     figure.add_scatter(
-        **plot_style.line([0, *curve.nominal, 1], [0, *curve.observed, 1], "this surrogate", colour=plot_style.BLUE)
+        **style.line([0, *curve.nominal, 1], [0, *curve.observed, 1], "this surrogate", colour=style.BLUE)
         | {"mode": "lines+markers"}
     )
     facts = [
         f"{curve.n} predictions, miscalibration area {number(curve.miscalibration_area)} (perfect 0)",
         "below the dashed line: too sure of itself",
     ]
-    plot_style.finished(figure, "Calibration", facts, "nominal share of an interval", "share of targets within")
+    style.finished(figure, "Calibration", facts, "nominal share of an interval", "share of targets within")
     return figure.update_xaxes(range=[0, 1]).update_yaxes(range=[0, 1])
 
 
@@ -120,16 +121,16 @@ def plot_error_by_std(curve: CalibrationCurve, unit: str = "") -> Figure:
     std, rmse = [part.std for part in curve.bins], [part.rmse for part in curve.bins]
     end = 1.08 * max(*std, *rmse) or 1.0
     figure = go.Figure()
-    figure.add_scatter(**plot_style.line([0, end], [0, end], "perfect", dash="dash"), hoverinfo="skip")
+    figure.add_scatter(**style.line([0, end], [0, end], "perfect", dash="dash"), hoverinfo="skip")
     figure.add_scatter(
-        **plot_style.line(std, rmse, "this surrogate", colour=plot_style.BLUE) | {"mode": "lines+markers"},
+        **style.line(std, rmse, "this surrogate", colour=style.BLUE) | {"mode": "lines+markers"},
         hovertext=[
             f"{part.n} rows: std {part.std:.3g}, RMSE {part.rmse:.3g}, MAE {part.mae:.3g}" for part in curve.bins
         ],
         hoverinfo="text",
     )
     facts = [f"{curve.n} predictions, rank correlation of error and std {number(curve.spearman)}"]
-    plot_style.finished(figure, "Error and std", facts, with_unit("predicted std", unit), with_unit("RMSE", unit))
+    style.finished(figure, "Error and std", facts, with_unit("predicted std", unit), with_unit("RMSE", unit))
     return figure.update_xaxes(range=[0, end]).update_yaxes(range=[0, end])
 
 
@@ -140,22 +141,22 @@ def plot_learning_curve(curve: LearningCurve, unit: str = "") -> Figure:
     along = np.geomspace(curve.sizes[0], 2 * curve.sizes[-1], 60)
     figure = go.Figure()
     law = curve.power_law
-    figure.add_scatter(**plot_style.line(along.tolist(), law.at(along).tolist(), f"a n^-{law.b:.2f}", dash="dot"))
+    figure.add_scatter(**style.line(along.tolist(), law.at(along).tolist(), f"a n^-{law.b:.2f}", dash="dot"))
     if curve.saturating is not None:
         fitted = curve.saturating
         name = f"a n^-{fitted.b:.2f} + {fitted.c:.3g}"
-        figure.add_scatter(**plot_style.line(along.tolist(), fitted.at(along).tolist(), name, colour=plot_style.ORANGE))
+        figure.add_scatter(**style.line(along.tolist(), fitted.at(along).tolist(), name, colour=style.ORANGE))
     figure.add_scatter(
         x=curve.sizes,
         y=curve.mae,
         mode="markers",
-        marker={"color": plot_style.BLUE, "size": 9},
-        error_y={"array": list(curve.std), "color": plot_style.BLUE},
+        marker={"color": style.BLUE, "size": 9},
+        error_y={"array": list(curve.std), "color": style.BLUE},
         name=f"mean and std of {curve.repeats} subsets",
     )
     falls = "still falls" if curve.still_falls else "no longer falls for certain"
     facts = [f"tested on the same {curve.n_test} rows; at {curve.sizes[-1]} rows the error {falls}"]
-    plot_style.finished(figure, "Learning curve", facts, "rows learnt from", with_unit("MAE", unit))
+    style.finished(figure, "Learning curve", facts, "rows learnt from", with_unit("MAE", unit))
     figure.update_xaxes(type="log", tickvals=list(curve.sizes), ticktext=[str(size) for size in curve.sizes])
     return figure.update_yaxes(type="log", dtick="D2")
 
@@ -170,11 +171,11 @@ def plot_discovery(scores: StabilityScores) -> Figure:
     high = np.minimum(expected + 1.645 * std, scores.n_stable)
     figure = go.Figure()
     x = calculated.tolist()
-    figure.add_scatter(**plot_style.band(x, low.tolist(), high.tolist(), "random order, 90 %"))
-    figure.add_scatter(**plot_style.line(x, expected.tolist(), "random order, mean", dash="dash"))
+    figure.add_scatter(**style.band(x, low.tolist(), high.tolist(), "random order, 90 %"))
+    figure.add_scatter(**style.line(x, expected.tolist(), "random order, mean", dash="dash"))
     best = np.minimum(calculated, scores.n_stable).tolist()
-    figure.add_scatter(**plot_style.line(x, best, "without a mistake", colour=plot_style.FAINT, dash="dot"))
-    figure.add_scatter(**plot_style.line(x, curve.found, "this surrogate", colour=plot_style.BLUE))
+    figure.add_scatter(**style.line(x, best, "without a mistake", colour=style.FAINT, dash="dot"))
+    figure.add_scatter(**style.line(x, curve.found, "this surrogate", colour=style.BLUE))
     saved = [
         f"{100 * one.saved:.0f} % at {100 * one.missed:g} % missed" for one in scores.saved if one.saved is not None
     ]
@@ -183,7 +184,7 @@ def plot_discovery(scores: StabilityScores) -> Figure:
         f"{scores.n_stable} of {scores.n} {where}",
         *([f"calculations saved: {', '.join(saved)}"] if saved else []),
     ]
-    return plot_style.finished(figure, "Discovery", facts, "calculations", "stable ones found")
+    return style.finished(figure, "Discovery", facts, "calculations", "stable ones found")
 
 
 def plot_element_errors(errors: Sequence[PartErrors], unit: str = "") -> Figure:
@@ -218,18 +219,18 @@ def plot_element_errors(errors: Sequence[PartErrors], unit: str = "") -> Figure:
             hoverongaps=False,
             xgap=2,
             ygap=2,
-            colorscale=plot_style.LOW_TO_HIGH,
+            colorscale=style.LOW_TO_HIGH,
             zmin=0,
             zmax=largest or 1.0,
             colorbar={"title": {"text": with_unit("MAE", unit), "side": "right"}, "thickness": 12},
         )
     )
     for part, row, column in zip(parts, rows, columns, strict=True):
-        colour = "white" if part.mae > 0.75 * largest else plot_style.INK
+        colour = "white" if part.mae > 0.75 * largest else style.INK
         figure.add_annotation(x=column, y=row, text=part.name, showarrow=False, font={"size": 12, "color": colour})
     worst = max(parts, key=lambda part: part.mae)
     facts = [f"{len(parts)} elements, the largest error with {worst.name}: {worst.mae:.3g} {escape(unit)}"]
-    plot_style.finished(figure, "Error per element", facts)
+    style.finished(figure, "Error per element", facts)
     hidden = {"showticklabels": False, "showgrid": False, "showline": False, "ticks": ""}
     figure.update_xaxes(hidden | {"range": [-0.5, 17.5]})
     return figure.update_yaxes(hidden | {"range": [8.5, -0.5], "scaleanchor": "x", "constrain": "domain"})

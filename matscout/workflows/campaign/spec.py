@@ -154,6 +154,10 @@ class AcquisitionSpec(Part):
     name: Annotated[str, AfterValidator(_acquisition)] = Field(default="probability", description="Rule")
     threshold: float = Field(default=0.025, ge=0, le=1, description="On or near the hull means at most this, eV/atom")
     options: dict[str, float] = Field(default_factory=dict, description="Options of the rule, such as kappa")
+    batch: Literal["top", "local_penalization", "determinantal", "farthest_points"] = Field(
+        default="top",
+        description="How a round is made of scores: the highest ones, or such as are not all alike in their features",
+    )
 
     @model_validator(mode="after")
     def _options_exist(self) -> AcquisitionSpec:

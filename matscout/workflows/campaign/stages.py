@@ -151,6 +151,8 @@ def select(
     score[done] = -np.inf
     # Rows come in a fixed order, so a stable sort makes ties fall the same way every time.
     order = np.argsort(-score, kind="stable")[: int((~done).sum())].tolist()
+    if spec.acquisition.batch != "top":
+        order = _apart_first(spec, space, outlook, score, order, size, done)
     chosen, passed_over = _first_new(spec, space, order, size, calculated)
     left = ~done
     left[[*chosen, *passed_over]] = False
@@ -164,6 +166,26 @@ def select(
         hull_version=outlook.hull_version,
         n_train=len(calculated),
     )
+
+
+def _apart_first(
+    spec: CampaignSpec,
+    space: Space,
+    outlook: Outlook,
+    score: NDArray[np.float64],
+    order: Sequence[int],
+    size: int,
+    done: NDArray[np.bool_],
+) -> list[int]:
+    """Put candidates in front that have high scores and are not all alike; more than a round's, as twins drop out."""
+    from matscout.models.acquisition import batch_options, choose_batch
+
+    method = spec.acquisition.batch
+    known = {"mean": outlook.mean - outlook.hull_energy, "std": outlook.std}
+    options: dict[str, Any] = {name: known[name] for name in batch_options(method) if name in known}
+    apart = choose_batch(score, 2 * size, space.features.values, method, taken=done, **options).tolist()
+    first = set(apart)
+    return [*apart, *(row for row in order if row not in first)]
 
 
 def _first_new(

@@ -12,7 +12,7 @@ from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
 from matscout.featurizers import StructureFeaturizer
 from matscout.featurizers.descriptors._chgnet import loaded
-from matscout.featurizers.descriptors._force_constants import WAVENUMBER, Symmetry, frequencies
+from matscout.featurizers.descriptors._force_constants import Symmetry, frequencies
 from matscout.featurizers.descriptors.phonons import forces_of_copies
 
 ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
@@ -64,9 +64,10 @@ def test_two_masses_on_a_spring_have_the_frequency_of_the_reduced_mass():
     waves, modes = frequencies(spring, np.array([1.008, 34.97]))
     np.testing.assert_allclose(waves[:-1], 0, atol=1e-3)
     # sqrt(30 eV/Å^2 / u) from SI units
-    wave = np.sqrt(30 * 1.602176634e-19 * 1e20 / (1.66053907e-27 * 1.008 * 34.97 / 35.978)) / (2 * np.pi * 2.99792458e10)
+    wave = np.sqrt(30 * 1.602176634e-19 * 1e20 / (1.66053907e-27 * 1.008 * 34.97 / 35.978)) / (
+        2 * np.pi * 2.99792458e10
+    )
     assert waves[-1] == pytest.approx(wave, rel=1e-6)
-    assert WAVENUMBER == pytest.approx(521.4709, abs=1e-3)
     assert (modes[-1] ** 2).sum() == pytest.approx(1)
 
 

@@ -12,7 +12,7 @@ from matscout.models.networks.chgnet_vectors import NAMES, vectors_of
 
 ROCK_SALT = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
 ALKALI, HALOGENS = (3, 11, 19, 37), (9, 17, 35, 53)
-TUNED = {"mode": "fine-tune", "n_members": 2, "epochs": 60, "learning_rate": 3e-3}
+TUNED = {"mode": "fine-tune", "n_members": 2}
 
 
 def rock_salt(cation, anion, edge):
@@ -132,7 +132,10 @@ def test_a_crystal_that_chgnet_cannot_take_is_named_by_its_row(crystal, message)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "finetune"}, "option mode must be one of embedding, fine-tune, got 'finetune'. Did you mean fine-tune"),
+        (
+            {"mode": "finetune"},
+            "option mode must be one of embedding, fine-tune, got 'finetune'. Did you mean fine-tune",
+        ),
         ({"head": "dummy"}, "option head must be one of gaussian_process, ridge"),
         ({"model": "0.4.2"}, "option model must be one of 0.3.0"),
     ],

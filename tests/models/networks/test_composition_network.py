@@ -33,8 +33,8 @@ FINGERPRINT = """
 import hashlib
 from matscout.models.networks.composition_network import CompositionNetwork
 network = CompositionNetwork(n_members=2, epochs=3, width=8, n_heads=2, device="cpu", seed=7)
-formulas = ["NaCl", "KCl", "Fe2O3", "MgO", "CaTiO3", "LiF", "Al2O3", "FeS2"] * 8
-p = network.fit(formulas, [0.1 * (i % 8) for i in range(64)], groups=[i % 8 for i in range(64)]).predict(formulas)
+formulas = ["NaCl", "KCl", "Fe2O3", "MgO", "CaTiO3", "LiF", "Al2O3", "FeS2"] * 64
+p = network.fit(formulas, [0.1 * (i % 8) for i in range(512)], groups=[i // 8 for i in range(512)]).predict(formulas)
 print(hashlib.sha256(p.mean.tobytes() + p.std.tobytes()).hexdigest())
 """
 

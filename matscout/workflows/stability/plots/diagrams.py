@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.drawing.style import GRID, LINE, escape
 from matscout.errors import UserError
 from matscout.workflows.stability.plots import labels, style, text
 from matscout.workflows.stability.plots.points import elements_of
@@ -108,7 +109,7 @@ def _axis_title(element: str) -> dict[str, Any]:
 
 def _hover(domain: Domain, formula: str) -> str:
     """Tell the phase, and the range of each chemical potential."""
-    said = [f"<b>{text.subscripts(formula)}</b>  {text.escape(domain.entry_id)}"]
+    said = [f"<b>{text.subscripts(formula)}</b>  {escape(domain.entry_id)}"]
     for element, (low, high) in domain.limits.items():
         if np.isneginf(low):
             words = f"at most {high:.3f}"
@@ -142,7 +143,7 @@ def _flat_figure(
     _add_labels(figure, [text.subscripts(formula) for formula in formulas], outlines, start, end)
     style.finish(figure, heading, axis=58)
     figure.update_layout(margin={"l": 66, "r": 24})
-    looks = {"gridcolor": style.GRID, "zeroline": False, "showline": True, "linecolor": style.LINE, "ticks": "outside"}
+    looks = {"gridcolor": GRID, "zeroline": False, "showline": True, "linecolor": LINE, "ticks": "outside"}
     figure.update_xaxes(looks | {"title": _axis_title(shown[0]), "range": [start[0], end[0]]})
     figure.update_yaxes(looks | {"title": _axis_title(shown[1]), "range": [start[1], end[1]]})
     return figure
@@ -194,7 +195,7 @@ def _add_region(figure: Figure, outline: Floats, hover: str, colour: str) -> Non
         x=closed[:, 0],
         y=closed[:, 1],
         mode="lines",
-        line={"color": style.LINE, "width": 1.2},
+        line={"color": LINE, "width": 1.2},
         fill="toself",
         fillcolor=_translucent(colour),
         hoveron="fills",
@@ -248,13 +249,13 @@ def _solid_figure(domains: Sequence[Domain], formulas: Sequence[str], heading: d
     figure.add_scatter3d(
         **dict(zip("xyz", np.concatenate(paths).T, strict=True)),
         mode="lines",
-        line={"color": style.LINE, "width": 3},
+        line={"color": LINE, "width": 3},
         hoverinfo="skip",
         showlegend=False,
     )
     style.finish(figure, heading)
     looks = {
-        "gridcolor": style.GRID,
+        "gridcolor": GRID,
         "showbackground": False,
         "showspikes": False,
         "nticks": 6,

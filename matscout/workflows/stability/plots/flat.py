@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.drawing.style import GRID, LINE
 from matscout.workflows.stability.plots import labels, style
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _with_energy_axis(
             x=places[stable],
             y=energies[stable],
             mode="lines",
-            line={"color": style.LINE, "width": 1.5},
+            line={"color": LINE, "width": 1.5},
             hoverinfo="skip",
             showlegend=False,
         )
@@ -101,10 +102,10 @@ def _with_energy_axis(
     )
     style.finish(figure, style.with_unseen(heading, energies, high), axis=58)
     figure.update_layout(margin={"l": 66, "r": 24})
-    lines = {"gridcolor": style.GRID, "zeroline": False, "showline": True, "linecolor": style.LINE, "ticks": "outside"}
+    lines = {"gridcolor": GRID, "zeroline": False, "showline": True, "linecolor": LINE, "ticks": "outside"}
     figure.update_xaxes(axis | lines)
     energy = {"title": {"text": points.energy_title, "font": {"size": 13}}, "range": [low, high]}
-    figure.update_yaxes(energy | lines | {"zeroline": True, "zerolinecolor": style.LINE, "zerolinewidth": 1})
+    figure.update_yaxes(energy | lines | {"zeroline": True, "zerolinecolor": LINE, "zerolinewidth": 1})
     return figure
 
 
@@ -123,7 +124,7 @@ def ternary_figure(
     figure.add_scatterternary(
         **_corners(np.concatenate([part for pair in ends for part in (pair, gap)])),
         mode="lines",
-        line={"color": style.LINE, "width": 1.2},
+        line={"color": LINE, "width": 1.2},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -172,8 +173,8 @@ def _triangle(points: Points) -> dict[str, Any]:
         "showticklabels": False,
         "ticks": "",
         "dtick": 0.2,
-        "gridcolor": style.GRID,
-        "linecolor": style.LINE,
+        "gridcolor": GRID,
+        "linecolor": LINE,
         "linewidth": 1.5,
     }
     axes = zip(("aaxis", "baxis", "caxis"), points.elements, strict=True)

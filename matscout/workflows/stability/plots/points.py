@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matscout.drawing.style import escape
 from matscout.errors import UserError
 from matscout.workflows.stability.blocks import SAME_ENERGY
 from matscout.workflows.stability.compositions import grid_keys, system_of
@@ -98,7 +99,7 @@ class Points:
     def hover(self, row: int) -> str:
         """Tell formula, id, distance, formation energy and decomposition of one entry."""
         said = [
-            f"<b>{text.subscripts(self.formulas[row])}</b>  {text.escape(self.ids[row])}",
+            f"<b>{text.subscripts(self.formulas[row])}</b>  {escape(self.ids[row])}",
             "on the hull" if self.stable[row] else f"E above hull {self.above[row]:.4f} {self.unit}",
             f"{self.energy_title.split(' (')[0]} {self.formation_energies[row]:.4f} {self.unit}",
         ]
@@ -133,7 +134,7 @@ class Points:
         words = []
         for row in higher[:_POLYMORPHS_NAMED]:  # on an open hull they may differ in open elements
             other = "" if self.formulas[row] == self.formulas[rows[0]] else f"{text.subscripts(self.formulas[row])} "
-            words.append(f"{other}{text.escape(self.ids[row])} {self.above[row]:.3f}")
+            words.append(f"{other}{escape(self.ids[row])} {self.above[row]:.3f}")
         if len(higher) > _POLYMORPHS_NAMED:
             words.append(f"{len(higher) - _POLYMORPHS_NAMED} more")
         return f"{hover}<br>higher here ({self.unit} above):<br>{text.lines(words, ', ')}"
@@ -194,7 +195,7 @@ def _fate(parts: Mapping[EntryId, float], reaction: str) -> str:
     """Tell what an entry becomes; of a polymorph, the id of the stable one."""
     left, right = reaction.split(" -> ")
     if left == right and len(parts) == 1:
-        return f"stable as {text.escape(next(iter(parts)))}"
+        return f"stable as {escape(next(iter(parts)))}"
     return f"decomposes:<br>{text.reaction(reaction)}"
 
 

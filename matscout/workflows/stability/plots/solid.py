@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.drawing.style import INK, LINE
 from matscout.workflows.stability.plots import style
 from matscout.workflows.stability.plots.views import (
     View,
@@ -52,7 +53,7 @@ def quaternary_figure(
     places = points.fractions @ _TETRAHEDRON
     outline = [(a, b) for a in range(4) for b in range(a)]
     figure = go.Figure()
-    _add_lines(figure, _TETRAHEDRON, outline, off=_OFF_MARKER, color=style.INK, width=3)
+    _add_lines(figure, _TETRAHEDRON, outline, off=_OFF_MARKER, color=INK, width=3)
     _add_lines(figure, places, edges, off=_OFF_MARKER, color=_TIE_LINE, width=1.5)
     drawn = points.by_composition()
     _add_entries(figure, points, places, drawn, window)
@@ -77,8 +78,8 @@ def landscape_figure(
     base = np.column_stack([_TRIANGLE, np.zeros(3)])
     outline = [(0, 1), (1, 2), (2, 0)]
     figure = go.Figure()
-    _add_lines(figure, base, outline, off=_OFF_MARKER, color=style.INK, width=3)
-    _add_lines(figure, places, edges, off=_OFF_MARKER, color=style.LINE, width=3)
+    _add_lines(figure, base, outline, off=_OFF_MARKER, color=INK, width=3)
+    _add_lines(figure, places, edges, off=_OFF_MARKER, color=LINE, width=3)
     shown = np.flatnonzero(energies <= high).tolist()
     _add_entries(figure, points, places, [(row, points.hover(row)) for row in shown], window)
     _add_scale(figure, base[0], low)
@@ -96,10 +97,10 @@ def _add_scale(figure: Figure, corner: Floats, low: float) -> None:
     figure.add_scatter3d(
         **_axes(places),
         mode="lines+text",
-        line={"color": style.LINE, "width": 2},
+        line={"color": LINE, "width": 2},
         text=["", *(f"{-tick:g} eV/atom" for tick in ticks[1:])],
         textposition="middle right",
-        textfont={"size": 10, "color": style.LINE},
+        textfont={"size": 10, "color": LINE},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -186,7 +187,7 @@ def _corner_names(points: Points, corners: Floats) -> tuple[Floats, list[dict[st
     away = corners + _OFF_CORNER * (corners - corners.mean(axis=0))
     found = [
         dict(zip("xyz", place, strict=True))
-        | {"text": f"<b>{element}</b>", "showarrow": False, "font": {"size": _CORNER_FONT, "color": style.INK}}
+        | {"text": f"<b>{element}</b>", "showarrow": False, "font": {"size": _CORNER_FONT, "color": INK}}
         for element, place in zip(points.elements, away.tolist(), strict=True)
     ]
     return away, found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.drawing.style import BLUE, FAINT, FONT, INK, LINE, escape
 from matscout.workflows.stability.open_systems import OpenHull
 from matscout.workflows.stability.plots import text
 from matscout.workflows.stability.plots.points import closed_of
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
     from matscout.workflows.stability.hull import Hull
     from matscout.workflows.stability.plots.points import Points
 
-INK = "#222222"
-STABLE = "#0072B2"  # the blue of Okabe and Ito's palette
-LINE = "#5b6770"
-GRID = "#e3e6e8"
-FAR = "#9aa5ad"
+STABLE = BLUE
+FAR = FAINT
 NEAR_TO_FAR = [[0.0, "#7f2704"], [0.25, "#d94801"], [0.6, "#fd8d3c"], [1.0, "#fdd0a2"]]  # ColorBrewer's Oranges
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', Arial, sans-serif"
 HEIGHT = 660  # px
 LABEL_SIZE = 12  # px
 NARROWEST = 375  # px
@@ -102,9 +99,9 @@ def facts_of(hull: Hull | OpenHull, elements: System) -> list[str]:
     """Which hull a plot shows: what it is open to, its version, protocols and correction scheme."""
     closed = closed_of(hull)
     columns = closed.columns("-".join(sorted(elements)))
-    named = [text.escape(protocol) for protocol in sorted(set(columns.protocols))]
+    named = [escape(protocol) for protocol in sorted(set(columns.protocols))]
     protocols = f"protocol{'s' if len(named) > 1 else ''} {', '.join(named)}"
-    corrections = "" if closed.scheme == "none" else f", corrections {text.escape(closed.scheme)}"
+    corrections = "" if closed.scheme == "none" else f", corrections {escape(closed.scheme)}"
     potentials = hull.chemical_potentials if isinstance(hull, OpenHull) else {}
     opened = [f"open to {element} at {mu:.6g} eV/atom" for element, mu in potentials.items()]
     warm = [] if closed.temperature is None else [f"free energies at {closed.temperature:g} K"]

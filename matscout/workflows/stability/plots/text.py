@@ -1,6 +1,6 @@
 """What stands in hover and labels, in the few tags that Plotly knows.
 
-Plotly reads `<b>`, `<a href>` and the like in every text it draws, so whatever comes from an entry is escaped here.
+Plotly reads `<b>`, `<a href>` and the like in every text it draws, so whatever comes from an entry is escaped.
 """
 
 from __future__ import annotations
@@ -8,28 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from matscout.drawing.style import escape
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LONGEST_ID = 48  # characters: a hover wider than a telephone is cut off
 _LINE = 38  # characters of a line in hover
 _TAG = re.compile(r"<[^<>]*>")
 _DIGITS = re.compile(r"(?<=[A-Za-z)\]])(\d+(?:\.\d+)?)")
-
-
-def escape(text: object) -> str:
-    """Return text that Plotly draws as it stands: one line, no tags, no entities, shortened where very long.
-
-    Examples
-    --------
-    >>> escape("<b>mp-1</b> & co")
-    '&lt;b&gt;mp-1&lt;/b&gt; &amp; co'
-    """
-    plain = "".join(c if c.isprintable() else " " for c in str(text))
-    if len(plain) > _LONGEST_ID:
-        plain = plain[: _LONGEST_ID - 1] + "…"
-    # Not html.escape: Plotly knows no &quot;
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def subscripts(formula: str) -> str:

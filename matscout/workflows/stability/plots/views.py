@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.drawing.style import INK, LINE
 from matscout.workflows.stability.plots import labels, style, text
 
 if TYPE_CHECKING:
@@ -108,13 +109,13 @@ def label_annotations(names: Sequence[str], anchors: Sequence[Floats], led: labe
                 "showarrow": bool(right or up),
                 "arrowhead": 0,
                 "arrowwidth": 0.8,
-                "arrowcolor": style.LINE,
+                "arrowcolor": LINE,
                 "standoff": 4,
                 "xanchor": "center",
                 "yanchor": "middle",
                 "borderpad": 0,
                 "bgcolor": "rgba(255,255,255,0.75)" if right or up else "rgba(0,0,0,0)",
-                "font": {"size": style.LABEL_SIZE - 1, "color": style.INK},
+                "font": {"size": style.LABEL_SIZE - 1, "color": INK},
                 "captureevents": False,
             }
         )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from matscout.drawing.style import INK, LINE
 from matscout.workflows.stability import plot_hull
 from matscout.workflows.stability.plots import style
 
@@ -21,8 +22,8 @@ def test_the_ramp_grows_darker_towards_the_hull():
 
 
 def test_text_stands_out_from_the_page():
-    assert 1.05 / (luminance(style.INK) + 0.05) > 7
-    assert 1.05 / (luminance(style.LINE) + 0.05) > 4.5
+    assert 1.05 / (luminance(INK) + 0.05) > 7
+    assert 1.05 / (luminance(LINE) + 0.05) > 4.5
 
 
 def test_a_few_far_entries_do_not_press_the_hull_flat():

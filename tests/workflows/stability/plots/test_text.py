@@ -1,24 +1,8 @@
 from __future__ import annotations
 
-import re
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from matscout.workflows.stability.plots import text
-
-
-@given(st.text())
-def test_escaped_text_holds_no_tags_and_one_line(given_text):
-    escaped = text.escape(given_text)
-    assert not re.search(r"[<>\n\r\x1b]", escaped)
-    assert re.fullmatch(r"(&(amp|lt|gt);|[^&])*", escaped)
-    assert text.width(escaped) <= 48
-
-
-def test_a_long_id_is_cut_with_a_sign():
-    assert text.escape("x" * 100) == "x" * 47 + "…"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""What the plots of a report share: colours, titles, axes.
+"""Colours, titles and axes of plots, and text in them.
 
-Colours are those of the plots of hulls; blue against orange is told apart by colour-blind readers.
+Blue against orange is told apart by colour-blind readers, and the orange ramp also in grey print.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOW_TO_HIGH = [[0.0, "#fff5eb"], [0.35, "#fdd0a2"], [0.65, "#fd8d3c"], [0.85, "#
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', Arial, sans-serif"
 
 _HEIGHT = 560  # px
-_LONGEST = 60  # characters: a longer name would be cut off on a telephone
+_LONGEST = 48  # characters: a longer name would be cut off on a telephone
 
 
 def escape(words: object) -> str:
@@ -37,6 +37,7 @@ def escape(words: object) -> str:
     plain = "".join(letter if letter.isprintable() else " " for letter in str(words))
     if len(plain) > _LONGEST:
         plain = plain[: _LONGEST - 1] + "…"
+    # Not html.escape: Plotly knows no &quot;
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -55,7 +55,7 @@ def write_plot(figure: Figure, path: str | Path) -> None:
     Parameters
     ----------
     figure
-        Of `plot_hull` or `plot_chemical_potentials`.
+        Of Plotly.
     path
         Ends in .html or .json; a file of that name is replaced.
 

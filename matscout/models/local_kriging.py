@@ -1,0 +1,331 @@
+"""Kriging: a composition's value from the nearest known compositions, each with the weight that its likeness gives it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from matscout.db.files import write_whole
+from matscout.errors import UserError
+from matscout.models.base import Prediction, Surrogate
+from matscout.models.element_kernel import Neighbours, element_vectors, nearest, positions
+from matscout.models.inputs import CompositionInputs, InputKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+FILE = "local_kriging.npz"
+"""File in a kept surrogate's folder."""
+
+LENGTH_SCALES = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""What `length_scale` is chosen of where it is not given."""
+
+NOISES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+"""What `noise` is chosen of where it is not given."""
+
+PRIOR_WEIGHTS = (1.0, 3.0, 10.0, 30.0, 100.0)
+"""What `prior_weight` is chosen of where it is not given."""
+
+_SMALLEST = float(np.finfo(float).tiny)
+_NUMBERS_AT_ONCE = 4_000_000  # 32 MB of positions of neighbours
+_SMALLEST_NOISE = 1e-6
+
+
+def _exponential(distance: Floats) -> Floats:
+    return np.asarray(np.exp(-distance))
+
+
+def _matern(distance: Floats) -> Floats:
+    scaled = np.sqrt(3.0) * distance
+    return np.asarray((1 + scaled) * np.exp(-scaled))
+
+
+KERNELS: dict[str, Callable[[Floats], Floats]] = {"matern": _matern, "exponential": _exponential}
+"""Correlation at a distance in units of the length scale, by name."""
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What the local processes have in common.
+
+    Attributes
+    ----------
+    length_scale
+        Distance at which values stop to be alike.
+    noise
+        Variance of the noise in units of that of the function.
+    prior_weight
+        How many neighbours the variance of all rows counts as.
+    variance
+        Of the function by all rows, in the square of the target's unit.
+    scale
+        By what variances are multiplied, so that errors of training rows, each predicted from the others, are as large
+        as told.
+    """
+
+    length_scale: float
+    noise: float
+    prior_weight: float
+    variance: float
+    scale: float
+
+    def local(self, kriged: _Kriged) -> Floats:
+        """Variance of the function at each row, before it is scaled, in the square of the target's unit."""
+        weight = self.prior_weight
+        return np.asarray((weight * self.variance + kriged.squares) / (weight + kriged.freedom))
+
+
+@dataclass(kw_only=True)
+class LocalKriging(Surrogate):
+    """Ordinary kriging from the nearest training compositions: a Gaussian process with an unknown constant mean.
+
+    Each row has a process of its own neighbours, so that the time grows as the number of rows and any number of training
+    rows will do: Gramacy, Apley, Local Gaussian process approximation for large computer experiments, J. Comput. Graph.
+    Stat. 24, 561 (2015), doi:10.1080/10618600.2014.914442; Vecchia, J. R. Stat. Soc. B 50, 297 (1988),
+    doi:10.1111/j.2517-6161.1988.tb01729.x. Kriging: Cressie, Statistics for Spatial Data, Wiley (1993),
+    doi:10.1002/9781119115151. Compositions of alike elements in like amounts are near (see
+    `matscout.models.element_kernel`).
+
+    Where length scale, noise or prior weight is not given, it is the one out of a few under which training rows, each
+    predicted from the others, are most likely (Sundararajan, Keerthi, Neural Comput. 13, 1103 (2001),
+    doi:10.1162/08997660151134343). With groups, a row is predicted from other groups.
+
+    Parameters
+    ----------
+    neighbours
+        Training rows that a row is predicted from.
+    kernel
+        ``matern``: once differentiable functions, Matérn 3/2; ``exponential``: rougher ones.
+    length_scale
+        Distance at which values stop to be alike; two elements that have nothing in common are 1.4 apart. None: chosen.
+    noise
+        Variance of the noise in units of that of the function: what compositions do not tell, as which polymorph it is.
+        None: chosen.
+    prior_weight
+        The variance of the function is that of the neighbours, averaged with that of all rows, which counts as so many
+        neighbours. None: chosen.
+    element_length, element_identity
+        How far elements are alike, and which part of each is its own: see `element_vectors`.
+    hyperparameter_rows
+        Rows, drawn at random, from which hyperparameters and the size of the variance are learnt, where there are more.
+    """
+
+    name: ClassVar[str] = "local_kriging"
+    takes: ClassVar[InputKind] = "compositions"
+
+    neighbours: int = 32
+    kernel: str = "matern"
+    length_scale: float | None = None
+    noise: float | None = None
+    prior_weight: float | None = None
+    element_length: float = 0.5
+    element_identity: float = 0.02
+    hyperparameter_rows: int = 1000
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_choice("kernel", self.kernel, tuple(KERNELS))
+        self.check_number("neighbours", self.neighbours, 2, integer=True)
+        self.check_number("hyperparameter_rows", self.hyperparameter_rows, 2, integer=True)
+        if self.length_scale is not None:
+            self.check_number("length_scale", self.length_scale, 0, above=True)
+        if self.noise is not None:
+            self.check_number("noise", self.noise, _SMALLEST_NOISE)
+        if self.prior_weight is not None:
+            self.check_number("prior_weight", self.prior_weight, 0, above=True)
+        self.check_number("element_length", self.element_length, 0, above=True)
+        self.check_number("element_identity", self.element_identity, _SMALLEST_NOISE, 1)
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """Length scale, noise and prior weight, as given or as learnt, and variance of the function over all rows."""
+        if self._training is None:
+            raise RuntimeError("fit the surrogate before it tells what it learnt")
+        return asdict(self._learnt)
+
+    def leave_one_out(self, groups: ArrayLike | None = None) -> Prediction:
+        """Predict each training row from the others, in the order in which they were given.
+
+        The hyperparameters are those of all rows.
+
+        Parameters
+        ----------
+        groups
+            Label of each training row, shape (n,): rows of its own group are left out, too.
+
+        Raises
+        ------
+        UserError
+            There is not one label per row, or only one group.
+        """
+        if self._training is None:
+            raise RuntimeError("fit the surrogate before it predicts")
+        labels = _labels(groups, len(self._target))
+        return self._prediction(nearest(self._points, self._points, self.neighbours, (labels, labels)))
+
+    @override
+    def _fit(self, inputs: CompositionInputs, y: Floats, groups: NDArray[np.intp] | None) -> None:
+        self._vectors = element_vectors(self.element_length, self.element_identity)
+        self._known, self._target = inputs, y
+        self._points = positions(inputs, self._vectors)
+        self._learnt = Hyperparameters(self.length_scale or 1.0, self.noise or 1.0, 1.0, float(y.var()) or 1.0, 1.0)
+        if len(y) < 2:
+            return
+        labels = np.arange(len(y)) if groups is None or (groups == groups[0]).all() else groups
+        rng = np.random.default_rng(self.seed)
+        some = np.sort(rng.permutation(len(y))[: self.hyperparameter_rows])
+        self._learn(nearest(self._points[some], self._points, self.neighbours, (labels[some], labels)), y[some])
+
+    def _learn(self, found: Neighbours, truth: Floats) -> None:
+        """Choose the hyperparameters under which rows are most likely, and the variances that are most likely then."""
+        lengths = LENGTH_SCALES if self.length_scale is None else (self.length_scale,)
+        noises = NOISES if self.noise is None else (self.noise,)
+        weights = PRIOR_WEIGHTS if self.prior_weight is None else (self.prior_weight,)
+        best = -np.inf
+        for length, noise in product(lengths, noises):
+            kriged = self._kriged(found, length, noise)
+            squares = (truth - kriged.mean) ** 2
+            overall = max(float((squares / (kriged.variance + noise)).mean()), _SMALLEST)
+            for weight in weights:
+                tried = Hyperparameters(length, noise, weight, overall, 1.0)
+                variance = (kriged.variance + noise) * tried.local(kriged)
+                scale = max(float((squares / variance).mean()), _SMALLEST)
+                likelihood = -0.5 * (float(np.log(variance).mean()) + np.log(scale))
+                if likelihood > best:
+                    best, self._learnt = likelihood, replace(tried, scale=scale)
+
+    def _kriged(self, found: Neighbours, length: float, noise: float) -> _Kriged:
+        """Krige rows from their neighbours, a block at a time."""
+        correlation = KERNELS[self.kernel]
+        k = found.rows.shape[1]
+        block = max(1, _NUMBERS_AT_ONCE // max(k * (self._points.shape[1] + 4 * k), 1))
+        parts = []
+        for start in range(0, max(len(found), 1), block):
+            some = found.block(slice(start, start + block))
+            between, there = self._between(some), some.rows >= 0
+            parts.append(
+                _krige(
+                    np.where(there[:, :, None] & there[:, None, :], correlation(between / length), 0.0),
+                    np.where(there, correlation(np.where(there, some.distances, 0.0) / length), 0.0),
+                    np.where(there, self._target[some.rows], 0.0),
+                    there,
+                    noise,
+                )
+            )
+        return _Kriged(*(np.concatenate(columns) for columns in zip(*(part.columns() for part in parts), strict=True)))
+
+    def _between(self, found: Neighbours) -> Floats:
+        """Distances among the neighbours of each row, shape (m, k, k)."""
+        points = self._points[found.rows]
+        products = points @ points.transpose(0, 2, 1)
+        squares = np.diagonal(products, axis1=1, axis2=2)
+        return np.asarray(np.sqrt(np.maximum(squares[:, :, None] + squares[:, None, :] - 2 * products, 0.0)))
+
+    def _prediction(self, found: Neighbours) -> Prediction:
+        lonely = found.rows[:, 0] < 0
+        if lonely.any():
+            raise UserError(
+                f"row {int(lonely.argmax())} has no other row to be predicted from: all are of its group. "
+                "Give at least two groups"
+            )
+        learnt = self._learnt
+        kriged = self._kriged(found, learnt.length_scale, learnt.noise)
+        variance = learnt.scale * learnt.local(kriged)
+        epistemic, aleatoric = np.sqrt(variance * kriged.variance), np.sqrt(variance * learnt.noise)
+        return Prediction(kriged.mean, np.hypot(epistemic, aleatoric), aleatoric, epistemic)
+
+    @override
+    def _predict(self, inputs: CompositionInputs) -> Prediction:
+        return self._prediction(nearest(positions(inputs, self._vectors), self._points, self.neighbours))
+
+    @override
+    def _save(self, folder: Path) -> dict[str, Any]:
+        arrays: dict[str, Any] = {
+            "numbers": self._known.numbers,
+            "fractions": self._known.fractions,
+            "target": self._target,
+            "element_vectors": self._vectors,  # whatever the tables of elements say by then
+        }
+        write_whole(folder / FILE, partial(np.savez_compressed, allow_pickle=False, **arrays))
+        return asdict(self._learnt)
+
+    @override
+    def _load(self, folder: Path, state: Mapping[str, Any]) -> None:
+        with np.load(folder / FILE, allow_pickle=False) as archive:
+            self._known = CompositionInputs(archive["numbers"], archive["fractions"])
+            self._target, self._vectors = archive["target"], archive["element_vectors"]
+        self._points = positions(self._known, self._vectors)
+        self._learnt = Hyperparameters(**state)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kriged:
+    """What kriging says of m rows.
+
+    Attributes
+    ----------
+    mean
+        In the unit of the target, shape (m,).
+    variance
+        Of the function without its noise, in units of its own, shape (m,), >= 0.
+    squares, freedom
+        Sum of squares of the neighbours' independent deviations from their mean, and how many there are: their ratio is
+        the function's variance by the neighbours alone.
+    """
+
+    mean: Floats
+    variance: Floats
+    squares: Floats
+    freedom: Floats
+
+    def columns(self) -> tuple[Floats, ...]:
+        return self.mean, self.variance, self.squares, self.freedom
+
+
+def _krige(between: Floats, to: Floats, y: Floats, there: NDArray[np.bool_], noise: float) -> _Kriged:
+    """Krige m rows, each from its own k neighbours; those that are not there have no weight.
+
+    Parameters
+    ----------
+    between, to
+        Correlations among the neighbours, shape (m, k, k), and with the row itself, shape (m, k).
+    y
+        Targets of the neighbours, shape (m, k).
+    there
+        Which neighbours there are, shape (m, k).
+    noise
+        In units of the function's variance.
+    """
+    k = to.shape[1]
+    centre = y.sum(axis=1) / there.sum(axis=1)
+    y = np.where(there, y - centre[:, None], 0.0)
+    between[:, np.arange(k), np.arange(k)] = 1.0 + noise
+    solved = np.linalg.solve(between, np.stack([to, there.astype(float), y], axis=2))
+    of_row, of_one, of_y = solved[..., 0], solved[..., 1], solved[..., 2]
+    total = np.where(there, of_one, 0.0).sum(axis=1)
+    mean = of_y.sum(axis=1) / total
+    kriged = mean + (to * (of_y - mean[:, None] * of_one)).sum(axis=1)
+    unexplained = (1 - of_row.sum(axis=1)) ** 2 / total  # the mean is estimated, too
+    variance = np.maximum(1 - (to * of_row).sum(axis=1) + unexplained, 0.0)
+    squares = np.maximum((y * of_y).sum(axis=1) - of_y.sum(axis=1) ** 2 / total, 0.0)
+    return _Kriged(kriged + centre, variance, squares, there.sum(axis=1) - 1.0)
+
+
+def _labels(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
+    if groups is None:
+        return np.arange(n)
+    labels = np.asarray(groups)
+    if labels.shape != (n,):
+        raise UserError(f"expected one group per row, shape ({n},), got {labels.shape}")
+    return np.unique(labels, return_inverse=True)[1].astype(np.intp)
