@@ -1,8 +1,8 @@
-"""Figures of a benchmark: a score beside what it is to reach and what was published; kept as data, printed as a table."""
+"""Scores beside what they are to reach and what was published: kept as data, and printed as a table."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PACKAGES = ("matscout", "numpy", "scipy", "scikit-learn", "xgboost", "torch", "chgnet", "pymatgen")
+PACKAGES = ("matscout", "numpy", "scipy", "scikit-learn", "xgboost-cpu", "torch", "chgnet", "pymatgen")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +77,9 @@ class Figure:
     def line(self) -> str:
         """Say it in a line of the table."""
         verdict = ("MISSED" if self.missed else "reached") if self.wanted else "reported"
-        spent = "" if self.seconds is None else f"fit {_seconds(self.seconds)}"
+        spent = "" if self.seconds is None else f"fit {in_seconds(self.seconds)}"
         if spent and self.processor_seconds is not None:
-            spent += f" ({_seconds(self.processor_seconds)} of a core)"
+            spent += f" ({in_seconds(self.processor_seconds)} of a core)"
         if spent:
             spent += f", {self.n_threads} thread{'s' if self.n_threads > 1 else ''}"
         more = "; ".join(part for part in (spent, self.note) if part)
@@ -144,7 +144,7 @@ def keep(path: Path, step: str, figures: Sequence[Figure], seconds: float, load:
     kept[step] = {
         "figures": [_rounded(asdict(one)) for one in figures],
         "machine": machine(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "load_before": round(load, 1),
         "seconds": round(seconds, 1),
         "versions": versions(),
@@ -189,7 +189,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _seconds(seconds: float) -> str:
+def in_seconds(seconds: float) -> str:
+    """Say a time."""
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 

@@ -20,6 +20,7 @@ from matscout.models.validation import Split
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from matscout.db.candidates import CandidateTable
     from matscout.models.validation import Validation
 
 DATA = Path(os.environ.get("MATSCOUT_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -77,8 +78,14 @@ def mae(y: np.ndarray, mean: np.ndarray) -> float:
     return float(np.abs(y - mean).mean())
 
 
-def features(rows: Sequence[object], sets: Sequence[str], *, single: bool = False) -> FeatureInputs:
-    """Features of rows, without the columns that are the same in all of them.
+def features(
+    rows: Sequence[object] | CandidateTable,
+    sets: Sequence[str],
+    *,
+    single: bool = False,
+    columns: Sequence[str] | None = None,
+) -> FeatureInputs:
+    """Features of rows.
 
     Parameters
     ----------
@@ -88,16 +95,15 @@ def features(rows: Sequence[object], sets: Sequence[str], *, single: bool = Fals
         Names of feature sets.
     single
         In single precision, which is all that trees see.
+    columns
+        Names of the columns wanted; None for all that are not the same in all rows.
     """
     matrix = featurize(rows, list(sets), strict=True)
-    return varying(FeatureInputs(matrix.values.astype(np.float32) if single else matrix.values, matrix.names))
-
-
-def varying(inputs: FeatureInputs) -> FeatureInputs:
-    """Leave out the columns that are the same in all rows."""
-    kept = np.flatnonzero(~(inputs.values == inputs.values[:1]).all(axis=0))
-    names = None if inputs.names is None else tuple(inputs.names[column] for column in kept)
-    return FeatureInputs(np.ascontiguousarray(inputs.values[:, kept]), names)
+    values = matrix.values.astype(np.float32) if single else matrix.values
+    differ = ~(values == values[:1]).all(axis=0)
+    wanted = [name for name, kept in zip(matrix.names, differ, strict=True) if kept] if columns is None else columns
+    place = {name: column for column, name in enumerate(matrix.names)}
+    return FeatureInputs(np.ascontiguousarray(values[:, [place[name] for name in wanted]]), tuple(wanted))
 
 
 def systems_of(formulas: Sequence[str]) -> np.ndarray:

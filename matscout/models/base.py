@@ -198,19 +198,23 @@ class FeatureSurrogate(Surrogate):
 
     def _check_values(self, inputs: FeatureInputs) -> None:
         """Raise an error where a value is infinite, or unknown and to be refused."""
-        starts = range(0, len(inputs), CHUNK_ROWS)
-        odd = [~np.isfinite(inputs.values[start : start + CHUNK_ROWS]).all(axis=1) for start in starts]
-        rows = np.flatnonzero(np.concatenate(odd)) if odd else np.empty(0, dtype=np.intp)
-        values = inputs.values[rows]
-        if np.isinf(values).any():
-            raise ValueError(f"X is infinite in column {int(np.isinf(values).any(axis=0).argmax())}")
-        if not len(rows) or self.missing != "refuse":
+        unknown, first = 0, 0
+        for start in range(0, len(inputs), CHUNK_ROWS):
+            part = inputs.values[start : start + CHUNK_ROWS]
+            if np.isfinite(part).all():
+                continue
+            if (infinite := np.isinf(part).any(axis=0)).any():
+                raise ValueError(f"X is infinite in column {int(infinite.argmax())}")
+            rows = np.flatnonzero(np.isnan(part).any(axis=1))
+            first = first if unknown else start + int(rows[0])
+            unknown += len(rows)
+        if not unknown or self.missing != "refuse":
             return
-        column = int(np.isnan(values[0]).argmax())
+        column = int(np.isnan(inputs.values[first]).argmax())
         name = inputs.names[column] if inputs.names else f"column {column}"
         ways = "median" + (" or native" if self.native_missing else "")
         raise UserError(
-            f"{len(rows)} of {len(inputs)} rows have unknown features (NaN), the first is {name} in row {rows[0]}: "
+            f"{unknown} of {len(inputs)} rows have unknown features (NaN), the first is {name} in row {first}: "
             f"leave them out, or set the option missing to {ways}"
         )
 

@@ -31,8 +31,8 @@ _DECIMALS = 12  # to which squared distances are equal, so that the way a formul
 def element_vectors(length: float, identity: float) -> NDArray[np.float64]:
     """Give each element a vector, such that products of the vectors are the similarities of the elements.
 
-    The similarity is a Gaussian of the difference in period, group, electronegativity, Mendeleev number, covalent radius
-    and number of valence electrons, each in units of its std over the elements.
+    The similarity is a Gaussian of the difference in period, group, electronegativity, Mendeleev number, covalent
+    radius and number of valence electrons, each in units of its std over the elements.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ def element_vectors(length: float, identity: float) -> NDArray[np.float64]:
     --------
     >>> vectors = element_vectors(0.5, 0.02)
     >>> (vectors[[17]] @ vectors[[9, 35, 11]].T).round(2).tolist()  # Cl with F, Br and Na
+    [[0.33, 0.78, 0.0]]
     """
     table = site_table()
     group = mean_for_unknown(table.column("group"))
@@ -123,15 +124,9 @@ def nearest(
     """
     finder = _Finder(points, min(k, len(points)), labels)
     block = max(1, _NUMBERS_AT_ONCE // max(len(points), 1))
-    found = [finder.of(slice(start, start + block), queries[start : start + block]) for start in _starts(queries, block)]
-    if not found:
-        shape = (0, finder.k)
-        return Neighbours(np.empty(shape, dtype=np.intp), np.empty(shape))
+    starts = range(0, max(len(queries), 1), block)
+    found = [finder.of(slice(start, start + block), queries[start : start + block]) for start in starts]
     return Neighbours(np.concatenate([one.rows for one in found]), np.concatenate([one.distances for one in found]))
-
-
-def _starts(queries: NDArray[np.float64], block: int) -> range:
-    return range(0, len(queries), block)
 
 
 class _Finder:
@@ -169,7 +164,7 @@ class _Finder:
             own = self._labels[0][which]
             counts = self._counts[own]
             ends = np.cumsum(counts)
-            places = np.arange(ends[-1]) + np.repeat(self._first[own] - ends + counts, counts)
+            places = np.arange(counts.sum()) + np.repeat(self._first[own] - ends + counts, counts)
             squares[np.repeat(np.arange(m), counts), self._by_label[places]] = np.inf
         smallest = squares.reshape(m, -1, self._groups).min(axis=1)
         bound = np.partition(smallest, self.k - 1, axis=1)[:, self.k - 1]

@@ -1,4 +1,4 @@
-"""Kriging: a composition's value from the nearest known compositions, each with the weight that its likeness gives it."""
+"""Kriging: a value from the nearest known compositions, each with the weight that its likeness gives it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing_extensions import override
 
 from matscout.db.files import write_whole
 from matscout.errors import UserError
-from matscout.models.base import Prediction, Surrogate
+from matscout.models.base import Surrogate
 from matscout.models.element_kernel import Neighbours, element_vectors, nearest, positions
-from matscout.models.inputs import CompositionInputs, InputKind
+from matscout.models.inputs import CompositionInputs, FeatureInputs, InputKind, as_inputs
+from matscout.models.kriging import KERNELS, Kriged, krige
+from matscout.models.prediction import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -36,22 +38,26 @@ NOISES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 PRIOR_WEIGHTS = (1.0, 3.0, 10.0, 30.0, 100.0)
 """What `prior_weight` is chosen of where it is not given."""
 
+SPREAD_OF = 8
+"""Nearest rows whose spread is a column of `kriging_features`."""
+
+FEATURES = (
+    "kriging mean",
+    "kriging std",
+    "target of nearest",
+    "target of second nearest",
+    "target of third nearest",
+    "distance to nearest",
+    "distance to second nearest",
+    "distance to third nearest",
+    f"distance to nearest {SPREAD_OF}",
+    f"spread of nearest {SPREAD_OF}",
+)
+"""Columns of `kriging_features`; targets in their unit, distances between 0 and 1.4."""
+
 _SMALLEST = float(np.finfo(float).tiny)
 _NUMBERS_AT_ONCE = 4_000_000  # 32 MB of positions of neighbours
 _SMALLEST_NOISE = 1e-6
-
-
-def _exponential(distance: Floats) -> Floats:
-    return np.asarray(np.exp(-distance))
-
-
-def _matern(distance: Floats) -> Floats:
-    scaled = np.sqrt(3.0) * distance
-    return np.asarray((1 + scaled) * np.exp(-scaled))
-
-
-KERNELS: dict[str, Callable[[Floats], Floats]] = {"matern": _matern, "exponential": _exponential}
-"""Correlation at a distance in units of the length scale, by name."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Hyperparameters:
     variance: float
     scale: float
 
-    def local(self, kriged: _Kriged) -> Floats:
+    def local(self, kriged: Kriged) -> Floats:
         """Variance of the function at each row, before it is scaled, in the square of the target's unit."""
         weight = self.prior_weight
         return np.asarray((weight * self.variance + kriged.squares) / (weight + kriged.freedom))
@@ -89,10 +95,10 @@ class Hyperparameters:
 class LocalKriging(Surrogate):
     """Ordinary kriging from the nearest training compositions: a Gaussian process with an unknown constant mean.
 
-    Each row has a process of its own neighbours, so that the time grows as the number of rows and any number of training
-    rows will do: Gramacy, Apley, Local Gaussian process approximation for large computer experiments, J. Comput. Graph.
-    Stat. 24, 561 (2015), doi:10.1080/10618600.2014.914442; Vecchia, J. R. Stat. Soc. B 50, 297 (1988),
-    doi:10.1111/j.2517-6161.1988.tb01729.x. Kriging: Cressie, Statistics for Spatial Data, Wiley (1993),
+    Each row has a process of its own neighbours, so that the time grows as the number of rows, and any number of rows
+    will do to learn from: Gramacy, Apley, Local Gaussian process approximation for large computer experiments,
+    J. Comput. Graph. Stat. 24, 561 (2015), doi:10.1080/10618600.2014.914442; Vecchia, J. R. Stat. Soc. B 50, 297
+    (1988), doi:10.1111/j.2517-6161.1988.tb01729.x. Kriging: Cressie, Statistics for Spatial Data, Wiley (1993),
     doi:10.1002/9781119115151. Compositions of alike elements in like amounts are near (see
     `matscout.models.element_kernel`).
 
@@ -123,7 +129,7 @@ class LocalKriging(Surrogate):
     name: ClassVar[str] = "local_kriging"
     takes: ClassVar[InputKind] = "compositions"
 
-    neighbours: int = 32
+    neighbours: int = 64
     kernel: str = "matern"
     length_scale: float | None = None
     noise: float | None = None
@@ -169,10 +175,47 @@ class LocalKriging(Surrogate):
         UserError
             There is not one label per row, or only one group.
         """
+        return self._prediction(self._without_own(groups))
+
+    def features_of_training(self, groups: ArrayLike | None = None) -> FeatureInputs:
+        """Columns of each training row as `kriging_features` describes them, from the others."""
+        return self._features(self._without_own(groups))
+
+    def features(self, X: Any) -> FeatureInputs:
+        """Columns of new rows as `kriging_features` describes them."""
+        inputs = as_inputs("compositions", X)
+        assert isinstance(inputs, CompositionInputs)
+        self._check_fitted()
+        return self._features(self._near(inputs))
+
+    def _check_fitted(self) -> None:
         if self._training is None:
             raise RuntimeError("fit the surrogate before it predicts")
+
+    def _near(self, inputs: CompositionInputs) -> Neighbours:
+        return nearest(positions(inputs, self._vectors), self._points, self.neighbours)
+
+    def _without_own(self, groups: ArrayLike | None) -> Neighbours:
+        """Find the neighbours of each training row, itself and its group left out."""
+        self._check_fitted()
         labels = _labels(groups, len(self._target))
-        return self._prediction(nearest(self._points, self._points, self.neighbours, (labels, labels)))
+        found = nearest(self._points, self._points, self.neighbours, (labels, labels))
+        lonely = found.rows[:, 0] < 0
+        if lonely.any():
+            raise UserError(
+                f"row {int(lonely.argmax())} has no other row to be predicted from, as all are of its group: "
+                "give two groups or more"
+            )
+        return found
+
+    def _features(self, found: Neighbours) -> FeatureInputs:
+        prediction = self._prediction(found)
+        last = np.maximum((found.rows >= 0).sum(axis=1) - 1, 0)
+        kept = np.minimum(np.arange(SPREAD_OF), last[:, None])
+        distances = np.take_along_axis(found.distances, kept, axis=1)
+        targets = self._target[np.take_along_axis(found.rows, kept, axis=1)]
+        columns = [prediction.mean, prediction.std, *targets.T[:3], *distances.T[:3], distances[:, -1]]
+        return FeatureInputs(np.column_stack([*columns, targets.std(axis=1)]), FEATURES)
 
     @override
     def _fit(self, inputs: CompositionInputs, y: Floats, groups: NDArray[np.intp] | None) -> None:
@@ -205,7 +248,7 @@ class LocalKriging(Surrogate):
                 if likelihood > best:
                     best, self._learnt = likelihood, replace(tried, scale=scale)
 
-    def _kriged(self, found: Neighbours, length: float, noise: float) -> _Kriged:
+    def _kriged(self, found: Neighbours, length: float, noise: float) -> Kriged:
         """Krige rows from their neighbours, a block at a time."""
         correlation = KERNELS[self.kernel]
         k = found.rows.shape[1]
@@ -215,7 +258,7 @@ class LocalKriging(Surrogate):
             some = found.block(slice(start, start + block))
             between, there = self._between(some), some.rows >= 0
             parts.append(
-                _krige(
+                krige(
                     np.where(there[:, :, None] & there[:, None, :], correlation(between / length), 0.0),
                     np.where(there, correlation(np.where(there, some.distances, 0.0) / length), 0.0),
                     np.where(there, self._target[some.rows], 0.0),
@@ -223,7 +266,7 @@ class LocalKriging(Surrogate):
                     noise,
                 )
             )
-        return _Kriged(*(np.concatenate(columns) for columns in zip(*(part.columns() for part in parts), strict=True)))
+        return Kriged(*(np.concatenate(columns) for columns in zip(*(part.columns() for part in parts), strict=True)))
 
     def _between(self, found: Neighbours) -> Floats:
         """Distances among the neighbours of each row, shape (m, k, k)."""
@@ -233,12 +276,6 @@ class LocalKriging(Surrogate):
         return np.asarray(np.sqrt(np.maximum(squares[:, :, None] + squares[:, None, :] - 2 * products, 0.0)))
 
     def _prediction(self, found: Neighbours) -> Prediction:
-        lonely = found.rows[:, 0] < 0
-        if lonely.any():
-            raise UserError(
-                f"row {int(lonely.argmax())} has no other row to be predicted from: all are of its group. "
-                "Give at least two groups"
-            )
         learnt = self._learnt
         kriged = self._kriged(found, learnt.length_scale, learnt.noise)
         variance = learnt.scale * learnt.local(kriged)
@@ -247,7 +284,7 @@ class LocalKriging(Surrogate):
 
     @override
     def _predict(self, inputs: CompositionInputs) -> Prediction:
-        return self._prediction(nearest(positions(inputs, self._vectors), self._points, self.neighbours))
+        return self._prediction(self._near(inputs))
 
     @override
     def _save(self, folder: Path) -> dict[str, Any]:
@@ -269,59 +306,6 @@ class LocalKriging(Surrogate):
         self._learnt = Hyperparameters(**state)
 
 
-@dataclass(frozen=True, eq=False)
-class _Kriged:
-    """What kriging says of m rows.
-
-    Attributes
-    ----------
-    mean
-        In the unit of the target, shape (m,).
-    variance
-        Of the function without its noise, in units of its own, shape (m,), >= 0.
-    squares, freedom
-        Sum of squares of the neighbours' independent deviations from their mean, and how many there are: their ratio is
-        the function's variance by the neighbours alone.
-    """
-
-    mean: Floats
-    variance: Floats
-    squares: Floats
-    freedom: Floats
-
-    def columns(self) -> tuple[Floats, ...]:
-        return self.mean, self.variance, self.squares, self.freedom
-
-
-def _krige(between: Floats, to: Floats, y: Floats, there: NDArray[np.bool_], noise: float) -> _Kriged:
-    """Krige m rows, each from its own k neighbours; those that are not there have no weight.
-
-    Parameters
-    ----------
-    between, to
-        Correlations among the neighbours, shape (m, k, k), and with the row itself, shape (m, k).
-    y
-        Targets of the neighbours, shape (m, k).
-    there
-        Which neighbours there are, shape (m, k).
-    noise
-        In units of the function's variance.
-    """
-    k = to.shape[1]
-    centre = y.sum(axis=1) / there.sum(axis=1)
-    y = np.where(there, y - centre[:, None], 0.0)
-    between[:, np.arange(k), np.arange(k)] = 1.0 + noise
-    solved = np.linalg.solve(between, np.stack([to, there.astype(float), y], axis=2))
-    of_row, of_one, of_y = solved[..., 0], solved[..., 1], solved[..., 2]
-    total = np.where(there, of_one, 0.0).sum(axis=1)
-    mean = of_y.sum(axis=1) / total
-    kriged = mean + (to * (of_y - mean[:, None] * of_one)).sum(axis=1)
-    unexplained = (1 - of_row.sum(axis=1)) ** 2 / total  # the mean is estimated, too
-    variance = np.maximum(1 - (to * of_row).sum(axis=1) + unexplained, 0.0)
-    squares = np.maximum((y * of_y).sum(axis=1) - of_y.sum(axis=1) ** 2 / total, 0.0)
-    return _Kriged(kriged + centre, variance, squares, there.sum(axis=1) - 1.0)
-
-
 def _labels(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
     if groups is None:
         return np.arange(n)
@@ -329,3 +313,43 @@ def _labels(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
     if labels.shape != (n,):
         raise UserError(f"expected one group per row, shape ({n},), got {labels.shape}")
     return np.unique(labels, return_inverse=True)[1].astype(np.intp)
+
+
+def kriging_features(
+    compositions: Any,
+    y: ArrayLike,
+    queries: Any,
+    groups: ArrayLike | None = None,
+    **options: Any,
+) -> tuple[FeatureInputs, FeatureInputs]:
+    """Turn what kriging says into columns for another model: of training rows, each without itself, and of queries.
+
+    A model that learns from the columns sees training rows as it will see others, so that nothing leaks. The target may
+    be any that is known of the training rows, as their energy relative to the hull of the others.
+
+    Parameters
+    ----------
+    compositions, y
+        Training rows and their target, shape (n,).
+    queries
+        Rows to be predicted, m of them.
+    groups
+        Label of each training row, shape (n,): rows of its own group are left out with it. Give those by which the
+        other model is validated.
+    options
+        Of `LocalKriging`.
+
+    Returns
+    -------
+    Columns of the training rows, shape (n, 10), and of the queries, shape (m, 10): mean and std of the kriging; targets
+    of the three nearest training rows, their distances, and that of the last of `SPREAD_OF`; the std of the targets of
+    these. With fewer training rows the farthest there is stands for those that are missing.
+
+    Examples
+    --------
+    >>> training, new = kriging_features(["NaCl", "KCl", "NaBr", "KBr"], [-2.1, -2.2, -1.9, -2.0], ["RbCl"], noise=0.01)
+    >>> training.values.shape, new.values.shape, new.names[:2]
+    ((4, 10), (1, 10), ('kriging mean', 'kriging std'))
+    """
+    surrogate = LocalKriging(**options).fit(compositions, y, groups)
+    return surrogate.features_of_training(groups), surrogate.features(queries)

@@ -28,6 +28,7 @@ SMALL = {
     "adaboost_trees": {"n_rounds": 8, "n_trees": 2},
     "xgboost": {"n_members": 3, "n_trees": 20},
     "gaussian_process": {"max_iterations": 30, "device": "cpu"},
+    "local_kriging": {},
     "composition_network": _NETWORK | {"n_layers": 1, "n_heads": 2},
     "crystal_graph": _NETWORK | {"n_convolutions": 2},
     "chgnet_transfer": {"device": "cpu"},

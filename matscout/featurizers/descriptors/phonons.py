@@ -43,6 +43,7 @@ _COLUMNS = (
     *((f"highest mode {which}", unit) for which, unit in (("mass", "u"), ("largest part", ""), ("sites", ""))),
     ("force highest", "eV/Å"),
     ("force mean", "eV/Å"),
+    *((f"highest mode {i}", "") for i in range(64)),
 )
 
 
@@ -57,7 +58,8 @@ class ChgnetPhonons(Descriptor):
 
     Frequencies of a site are those it would have if all others stood still: the mean over directions, and of the
     stiffest one. Of the highest mode it is told which mass moves, the largest part that one atom has in it, and on how
-    many atoms it is spread. Forces are those on the atoms where they are.
+    many atoms it is spread, and the mean of the vectors (see `ChgnetEmbedding`) of the atoms that move. Forces are
+    those on the atoms where they are.
 
     It costs some tens of CHGNet's evaluations of forces per crystal: milliseconds to seconds on one core.
 
@@ -111,7 +113,8 @@ class ChgnetPhonons(Descriptor):
         with packaged_network(self._model) as network:
             crystal = checked_cell(crystal, network)
             constants, forces = force_constants(network, crystal, self._displacement)
-        return np.array(_numbers(constants, forces, _masses(crystal)))
+            of_atoms = vectors_of_atoms(network, crystal)
+        return numbers_of(constants, forces, _masses(crystal), of_atoms)
 
 
 def force_constants(network: Any, crystal: Crystal, displacement: float) -> tuple[Floats, Floats]:
@@ -128,7 +131,7 @@ def force_constants(network: Any, crystal: Crystal, displacement: float) -> tupl
     here, *there = forces_of_copies(network, crystal, np.stack(coords))
     answers, place = [], 0
     for one in chosen:
-        # where an operation turns a displacement round, the average over operations is that of both signs
+        # where an operation turns a displacement round, the fit to all operations is that to both signs
         against = there[place + 1] if one.both else here
         answers.append((there[place] - against) / (displacement * (2 if one.both else 1)))
         place += 2 if one.both else 1
@@ -198,22 +201,46 @@ def _copied(graph: Any, frac_coords: Floats) -> Any:
     )
 
 
-def _numbers(constants: Floats, forces: Floats, masses: Floats) -> list[float]:
-    """Put what was computed into the columns."""
-    n = len(masses)
+def numbers_of(constants: Floats, forces: Floats, masses: Floats, of_atoms: Floats) -> Floats:
+    """Put what was computed into the columns of `ChgnetPhonons`.
+
+    Parameters
+    ----------
+    constants
+        eV/Å^2, shape (n_sites, 3, n_sites, 3).
+    forces
+        eV/Å, shape (n_sites, 3).
+    masses
+        u, shape (n_sites,).
+    of_atoms
+        CHGNet's vectors, shape (n_sites, 64).
+
+    Returns
+    -------
+    Shape (n_columns,).
+    """
     waves, modes = frequencies(constants, masses)
-    acoustic = np.argsort(np.abs(waves), kind="stable")[:3]
-    optical = np.delete(waves, acoustic) if n > 1 else np.zeros(3)
-    falling = optical[::-1]
-    real = optical[optical > 1.0]
-    own = np.stack([constants[site, :, site] for site in range(n)])
-    mean_constant = np.trace(own, axis1=1, axis2=2) / 3
-    stiffest = np.linalg.eigvalsh(own)[:, -1]
-    of_sites, of_stiffest = (np.sqrt(np.maximum(k, 0.0) / masses) * WAVENUMBER for k in (mean_constant, stiffest))
     # modes of one frequency are mixed at will, their mean is not
     highest = waves >= waves[-1] - _SAME_FREQUENCY
     parts = (modes[highest] ** 2).sum(axis=2).mean(axis=0)
     sizes = np.linalg.norm(forces, axis=1)
+    own = np.stack([constants[site, :, site] for site in range(len(masses))])
+    numbers = [
+        *_of_frequencies(waves),
+        *_of_sites(own, masses),
+        parts @ masses,
+        parts.max(),
+        1 / (parts**2).sum(),
+        sizes.max(),
+        sizes.mean(),
+        *(parts @ of_atoms),
+    ]
+    return np.array(numbers, dtype=np.float64)
+
+
+def _of_frequencies(waves: Floats) -> list[float]:
+    optical = np.delete(waves, np.argsort(np.abs(waves), kind="stable")[:3]) if len(waves) > 3 else np.zeros(3)
+    falling, real = optical[::-1], optical[optical > 1.0]
     return [
         *(float(falling[min(i, len(falling) - 1)]) for i in (0, 1, 2, 3, 5)),
         float(real.mean()) if len(real) else 0.0,
@@ -222,19 +249,26 @@ def _numbers(constants: Floats, forces: Floats, masses: Floats) -> list[float]:
         float(np.median(optical)),
         float(optical.min()),
         float((optical < _IMAGINARY).mean()),
-        float(of_sites.max()),
-        float(of_sites.mean()),
-        float(of_stiffest.max()),
-        float(of_stiffest.mean()),
-        float(mean_constant.max()),
-        float(mean_constant.mean()),
-        float(mean_constant.min()),
-        float(parts @ masses),
-        float(parts.max()),
-        float(1 / (parts**2).sum()),
-        float(sizes.max()),
-        float(sizes.mean()),
     ]
+
+
+def _of_sites(own: Floats, masses: Floats) -> list[float]:
+    """Numbers of the force constants of single atoms, shape (n_sites, 3, 3)."""
+    mean = np.trace(own, axis1=1, axis2=2) / 3
+    stiffest = np.linalg.eigvalsh(own)[:, -1]
+    of_mean, of_stiffest = (np.sqrt(np.maximum(k, 0.0) / masses) * WAVENUMBER for k in (mean, stiffest))
+    of_waves = [of_mean.max(), of_mean.mean(), of_stiffest.max(), of_stiffest.mean()]
+    return [*map(float, (*of_waves, mean.max(), mean.mean(), mean.min()))]
+
+
+def vectors_of_atoms(network: Any, crystal: Crystal) -> Floats:
+    """Return CHGNet's vectors of the atoms before its last convolution, shape (n_sites, 64)."""
+    import torch
+
+    with torch.no_grad():
+        found = network([graph_of(network, crystal)], task="e", return_atom_feas=True)
+    vectors: Floats = found["atom_fea"][0].numpy().astype(np.float64)
+    return vectors
 
 
 def _masses(crystal: Crystal) -> Floats:

@@ -53,7 +53,7 @@ class CHGNetTransfer(NetworkSurrogate):
         ``embedding`` or ``fine-tune``.
     head
         Of the mode ``embedding``: gaussian_process, ridge, extra_trees, random_forest or xgboost, with the options it
-        has by itself.
+        has by itself; ``auto`` takes the first one, or ridge for a classification, which that one does not learn.
     model
         Which of the packaged weights: 0.3.0, 0.2.0 or r2scan.
     epochs, learning_rate
@@ -72,14 +72,14 @@ class CHGNetTransfer(NetworkSurrogate):
     epochs: int = 200
     learning_rate: float = 3e-3
     mode: str = "embedding"
-    head: str = "gaussian_process"
+    head: str = "auto"
     model: str = "0.3.0"
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_choice("mode", self.mode, ("embedding", "fine-tune"))
-        self.check_choice("head", self.head, HEADS)
+        self.check_choice("head", self.head, ("auto", *HEADS))
         self.check_choice("model", self.model, MODELS)
         if self.mode == "embedding":
             self._head: Surrogate = self._new_head()
@@ -87,7 +87,8 @@ class CHGNetTransfer(NetworkSurrogate):
     def _new_head(self) -> Surrogate:
         from matscout.models.registry import surrogate_class
 
-        kind = surrogate_class(self.head)
+        automatic = "ridge" if self.task == "classification" else "gaussian_process"
+        kind = surrogate_class(automatic if self.head == "auto" else self.head)
         if self.task not in kind.tasks:
             fitting = [name for name in HEADS if self.task in surrogate_class(name).tasks]
             raise UserError(f"option head: {self.head} learns no {self.task}; take {' or '.join(fitting)}")

@@ -52,9 +52,9 @@ COLUMNS = {
 _ENERGY, _PHASES, _MEAN_DISTANCE, _LOWEST_ENERGY, _NEAREST = range(5)
 _SET = "hull_surroundings"
 _VERSION = "1"
-_CITATIONS = (
+_CITATION = (
     "Bartel et al., A critical examination of compound stability predictions from machine-learned formation energies, "
-    "npj Comput. Mater. 6, 97 (2020), doi:10.1038/s41524-020-00362-y",
+    "npj Comput. Mater. 6, 97 (2020), doi:10.1038/s41524-020-00362-y"
 )
 _NUMBERS_AT_ONCE = 4_000_000  # 32 MB of compositions of phases
 
@@ -62,8 +62,8 @@ _NUMBERS_AT_ONCE = 4_000_000  # 32 MB of compositions of phases
 def hull_surroundings(hull: Hull, compositions: Compositions, *, leave_out: LeaveOut = "own") -> FeatureMatrix:
     """Describe the known phases around each composition, as a matrix that models take.
 
-    Build the hull from rows of training alone. Each of these then sees what a new composition would see, the others,
-    because its own entries are left out; so a model trained on the columns meets no other ones when it predicts.
+    Build the hull from the training rows alone. Each of these then sees what a new composition would see, the others,
+    because its own entries are left out; so what a model learns from the columns holds when it predicts.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def hull_surroundings(hull: Hull, compositions: Compositions, *, leave_out: Leav
 
     Returns
     -------
-    Shape (n, 10), nothing unknown. Energies are relative to the elements. Distances are atomic fractions that have to be
-    exchanged to make one composition of the other: half the sum of absolute differences.
+    Shape (n, 10), nothing unknown. Energies are relative to the elements. Distances are atomic fractions that have to
+    be exchanged to make one composition of the other: half the sum of absolute differences.
 
     - hull energy: of the phases that compete;
     - competing phases: how many the composition decomposes into; distance to these: their mean, weighted by their
@@ -99,8 +99,8 @@ def hull_surroundings(hull: Hull, compositions: Compositions, *, leave_out: Leav
     >>> from matscout.workflows.stability import Hull
     >>> hull = Hull(["NaCl", "NaCl3", "KCl"], [-2.0, -0.5, -2.2], formation_energies=True)
     >>> found = hull_surroundings(hull, ["NaCl", "Na2Cl2O"])
-    >>> found.names[0], found.values[:, 0].tolist()
-    ('hull energy', [-0.666..., -1.6])
+    >>> found.names[0], found.values[:, 0].round(3).tolist()  # NaCl would be Na and NaCl3
+    ('hull energy', [-0.333, -1.6])
     """
     if leave_out not in get_args(LeaveOut):
         near = nearest(str(leave_out), get_args(LeaveOut))
@@ -117,7 +117,7 @@ def hull_surroundings(hull: Hull, compositions: Compositions, *, leave_out: Leav
         names=tuple(COLUMNS),
         units=tuple(COLUMNS.values()),
         sets=(_SET,) * len(COLUMNS),
-        citations=_CITATIONS,
+        citations=(_CITATION,),
         ids=formulas,
         formulas=formulas,
         versions={_SET: _VERSION},

@@ -37,7 +37,7 @@ def another_view(crystal, rng):
     return Crystal(lattice, sites[order] + rng.random(3), np.tile(crystal.numbers, 2)[order])
 
 
-@pytest.fixture(scope="module", params=["ridge", "extra_trees", "fine-tune"])
+@pytest.fixture(scope="module", params=["auto", "ridge", "extra_trees", "fine-tune"])
 def trained(request):
     crystals, y = halides()
     options = TUNED if request.param == "fine-tune" else {"head": request.param}
@@ -105,7 +105,7 @@ def test_training_leaves_the_packaged_weights_alone():
 def test_a_classification_gives_probabilities():
     crystals, y = halides()
     labels = (y > np.median(y)).astype(float)
-    for options in ({"head": "ridge"}, TUNED):
+    for options in ({}, TUNED):
         found = CHGNetTransfer(**options, task="classification").fit(crystals, labels).predict(crystals)
         assert ((found.mean >= 0) & (found.mean <= 1)).all()
         assert ((found.mean > 0.5) == labels).mean() > 0.8
@@ -136,10 +136,14 @@ def test_a_crystal_that_chgnet_cannot_take_is_named_by_its_row(crystal, message)
             {"mode": "finetune"},
             "option mode must be one of embedding, fine-tune, got 'finetune'. Did you mean fine-tune",
         ),
-        ({"head": "dummy"}, "option head must be one of gaussian_process, ridge"),
+        ({"head": "dummy"}, "option head must be one of auto, gaussian_process, ridge"),
+        (
+            {"head": "gaussian_process", "task": "classification"},
+            "gaussian_process learns no classification; take ridge",
+        ),
         ({"model": "0.4.2"}, "option model must be one of 0.3.0"),
     ],
-    ids=["mode", "head", "model"],
+    ids=["mode", "head", "task", "model"],
 )
 def test_a_bad_option_is_named(options, message):
     with pytest.raises(UserError) as caught:
