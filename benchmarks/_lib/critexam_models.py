@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from _lib.figures import Clock, Figure
@@ -22,12 +22,10 @@ from _lib.learning_data import Columns, features, mae, read_critexam
 
 from matscout.models import make_surrogate
 from matscout.models.inputs import FeatureInputs
+from matscout.models.local_kriging import LocalKriging
 from matscout.models.report.stability import stability_scores
 from matscout.workflows.stability import Hull
 from matscout.workflows.stability.surroundings import hull_surroundings
-
-if TYPE_CHECKING:
-    from matscout.models import Prediction
 
 KEPT = Path(__file__).resolve().parents[1] / "data"
 NETWORK_SCORES = KEPT / "composition_network.json"
@@ -88,23 +86,25 @@ def parts() -> Parts:
     with clock:
         own = features(train.formulas, SETS, single=True)
         hull = Hull(train.formulas, train.target, formation_energies=True)
-        around = hull_surroundings(hull, train.formulas)
-        train_hull = around.values[:, 0]
-        energy, height = (
-            make_surrogate("local_kriging", seed=0).surrogate.fit(train.formulas, y)
-            for y in (train.target, train.target - train_hull)
-        )
-        learnt = _joined(own, around.values, energy.leave_one_out(), height.leave_one_out())
-    unseen = features(val.formulas, SETS, single=True, columns=own.names)
-    around = hull_surroundings(hull, val.formulas)
-    asked = _joined(unseen, around.values, energy.predict(val.formulas), height.predict(val.formulas))
-    return Parts(train, val, learnt, asked, train_hull, around.values[:, 0], clock)
+        around = hull_surroundings(hull, train.formulas).values
+    train_hull = around[:, 0]
+    around_val = hull_surroundings(hull, val.formulas).values
+    learnt, asked = [own.values, around], [_values(val.formulas, own), around_val]
+    for y in (train.target, train.target - train_hull):
+        kriging = LocalKriging(seed=0)
+        with clock:
+            learnt.append(kriging.fit(train.formulas, y).features_of_training().values)
+        asked.append(kriging.features(val.formulas).values)
+    return Parts(train, val, _joined(learnt), _joined(asked), train_hull, around_val[:, 0], clock)
 
 
-def _joined(own: FeatureInputs, around: np.ndarray, *kriged: Prediction) -> FeatureInputs:
-    """Put columns beside each other, in single precision: means, and stds of the function, are what kriging says."""
-    columns = [own.values, around, *(column[:, None] for one in kriged for column in (one.mean, one.epistemic))]
-    return FeatureInputs(np.hstack([np.asarray(column, dtype=np.float32) for column in columns]))
+def _values(formulas: list[str], like: FeatureInputs) -> np.ndarray:
+    return features(formulas, SETS, single=True, columns=like.names).values
+
+
+def _joined(columns: list[np.ndarray]) -> FeatureInputs:
+    """Put columns beside each other, in single precision, which is all that trees see."""
+    return FeatureInputs(np.hstack([np.asarray(part, dtype=np.float32) for part in columns]))
 
 
 @cache

@@ -30,6 +30,10 @@ LENGTHS, NOISES = (0.025, 1e5), (1e-4, 10.0)
 """Bounds of length scales, and of the noise as a share of the targets' variance: the lower ones are BoTorch's, at the
 upper ones a feature, or the function, does not count any more."""
 
+LEVEL_STD = 3.0
+"""Standard deviation of the process's mean before there are data, as multiples of that of the targets: wide, but where
+the data do not tell the mean it stays near theirs."""
+
 JITTER = 1e-8
 """Added to the variances of inducing points: nearly equal ones leave no digits otherwise."""
 
@@ -63,11 +67,14 @@ class Hyperparameters:
         Length scales, shape (n_features,), or (1,) for one in all directions.
     noise
         Variance of the noise.
+    level
+        Mean of the process.
     """
 
     kernel: str
     lengths: Tensor
     noise: float
+    level: float = 0.0
 
     def covariance(self, one: Tensor, other: Tensor) -> Tensor:
         """Covariances of the function at two sets of rows, shape (n, m); of scaled features, shape (n, n_features)."""
@@ -97,8 +104,8 @@ def _correlation(squares: Tensor, kernel: str) -> tuple[Tensor, Tensor]:
 class Evidence:
     """Minus the logarithm of likelihood times prior, for each row, and its gradient.
 
-    Called with the logarithms of the length scales and of the noise. The prior is log-normal in each, as BoTorch has
-    it.
+    Called with the logarithms of the length scales and of the noise; the mean of the process is the most probable one.
+    The prior is log-normal in each, as BoTorch has it.
 
     Parameters
     ----------
@@ -127,23 +134,38 @@ class Evidence:
         value += float((logarithms + 0.5 * z * z).sum())
         return value / n, (gradient + 1 + z / self._width) / n
 
+    def level(self, logarithms: NDArray[np.float64]) -> float:
+        """Most probable mean of the process, given the rest."""
+        return self._level(torch.cholesky_inverse(self._factor(np.exp(logarithms))[0]))
+
+    def _level(self, inverse: Tensor) -> float:
+        trust = inverse.sum(0)
+        return float(trust @ self._y / (trust.sum() + 1 / LEVEL_STD**2))
+
+    def _factor(self, parameters: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
+        """Cholesky factor of the covariance, minus its derivatives by squared distances, and the features scaled."""
+        Z = self._X / tensor(parameters[:-1], str(self._X.device))
+        covariance, slope = _correlation(_squared_distances(Z, Z).fill_diagonal_(0.0), self._kernel)
+        covariance.diagonal().add_(float(parameters[-1]))
+        return torch.linalg.cholesky(covariance), slope, Z
+
     def _likelihood(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        lengths, noise = tensor(parameters[:-1], str(self._X.device)), float(parameters[-1])
-        Z, y = self._X / lengths, self._y
-        squares = _squared_distances(Z, Z).fill_diagonal_(0.0)
-        covariance, slope = _correlation(squares, self._kernel)
-        covariance.diagonal().add_(noise)
-        factor = torch.linalg.cholesky(covariance)
-        weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
+        factor, slope, Z = self._factor(parameters)
+        inverse = torch.cholesky_inverse(factor)
+        level = self._level(inverse)
+        y = self._y - level
+        weights = inverse @ y
         value = 0.5 * y @ weights + factor.diagonal().log().sum() + 0.5 * len(y) * math.log(2 * math.pi)
-        by_covariance = torch.cholesky_inverse(factor).sub_(torch.outer(weights, weights)).mul_(0.5)
+        value += 0.5 * (level / LEVEL_STD) ** 2
+        # the level being the most probable one, its own change changes nothing
+        by_covariance = inverse.sub_(torch.outer(weights, weights)).mul_(0.5)
         by_noise = by_covariance.diagonal().sum()
         by_squares = slope.mul_(by_covariance)
         # squared distances fall twice as fast as a length's logarithm grows, in the direction of that length
         by_lengths = 4 * (by_squares.sum(1) @ (Z * Z) - ((by_squares @ Z) * Z).sum(0))
         if self.n_lengths == 1:
             by_lengths = by_lengths.sum(0, keepdim=True)
-        return float(value), torch.cat([by_lengths, noise * by_noise[None]]).cpu().numpy()
+        return float(value), torch.cat([by_lengths, float(parameters[-1]) * by_noise[None]]).cpu().numpy()
 
 
 def learn_hyperparameters(X: Tensor, y: Tensor, kernel: str, *, ard: bool, max_iterations: int) -> Hyperparameters:
@@ -168,7 +190,8 @@ def learn_hyperparameters(X: Tensor, y: Tensor, kernel: str, *, ard: bool, max_i
         options={"maxiter": max_iterations},
     )
     parameters = np.exp(found.x)
-    return Hyperparameters(kernel, tensor(parameters[:-1], str(X.device)), float(parameters[-1]))
+    lengths = tensor(parameters[:-1], str(X.device))
+    return Hyperparameters(kernel, lengths, float(parameters[-1]), evidence.level(found.x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +204,7 @@ class Learnt:
         Scaled features of the training rows, or of inducing points, shape (m, n_features).
     target
         Of the training rows, shape (m,); for inducing points their whitened covariance with all rows, times the
-        targets.
+        targets' differences from the level.
     products
         For inducing points, the same covariance times its transpose, shape (m, m); None for an exact process.
     """
@@ -196,7 +219,7 @@ class Learnt:
         own = self.hyperparameters
         named = {
             "lengths": own.lengths,
-            "noise": torch.tensor([own.noise], dtype=torch.float64),
+            "noise_and_level": torch.tensor([own.noise, own.level], dtype=torch.float64),
             "points": self.points,
             "target": self.target,
         }
@@ -209,7 +232,7 @@ class Learnt:
         """Take up what `tensors` returned."""
         # copied by way of NumPy into memory of torch's own: sums can depend on how numbers lie in memory
         placed = {name: tensor(value.numpy(), device) for name, value in named.items()}
-        hyperparameters = Hyperparameters(kernel, placed["lengths"], float(placed["noise"][0]))
+        hyperparameters = Hyperparameters(kernel, placed["lengths"], *placed["noise_and_level"].tolist())
         return cls(hyperparameters, placed["points"], placed["target"], placed.get("products"))
 
     def posterior(self) -> Posterior:
@@ -219,7 +242,7 @@ class Learnt:
             covariance = own.own_covariance(self.points)
             covariance.diagonal().add_(own.noise)
             known = _inverse(torch.linalg.cholesky(covariance))
-            return Posterior(own, self.points, known.T @ (known @ self.target), known)
+            return Posterior(own, self.points, known.T @ (known @ (self.target - own.level)), known)
         whitening = _inverse(_factor(own, self.points))
         precision = self.products / own.noise
         precision.diagonal().add_(1.0)
@@ -245,7 +268,7 @@ def condense(hyperparameters: Hyperparameters, points: Tensor, X: Tensor, y: Ten
     for start in range(0, len(X), BLOCK):
         part = slice(start, start + BLOCK)
         white = whitening @ hyperparameters.covariance(points, X[part])
-        target += white @ y[part]
+        target += white @ (y[part] - hyperparameters.level)
         products += white @ white.T
     return Learnt(hyperparameters, points, target, products)
 
@@ -272,7 +295,7 @@ class Posterior:
     points
         Scaled features, shape (m, n_features).
     weights
-        Mean of the function = its covariances with the points times these, shape (m,).
+        Mean of the function = the level and its covariances with the points times these, shape (m,).
     known
         Square root of how much of the prior's covariance the points take away, shape (m, m).
     unsure
@@ -309,7 +332,7 @@ class Posterior:
         variance = 1 - (self.known @ cross).square_().sum(0)
         if self.unsure is not None:
             variance += (self.unsure @ cross).square_().sum(0)
-        return self.weights @ cross, variance.clamp_min_(0)
+        return self.weights @ cross + self.hyperparameters.level, variance.clamp_min_(0)
 
     def joint(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean, shape (n,), and covariance, shape (n, n), of the function at rows of scaled features."""
@@ -320,4 +343,5 @@ class Posterior:
         if self.unsure is not None:
             white = self.unsure @ cross
             covariance += white.T @ white
-        return (self.weights @ cross).cpu().numpy(), (0.5 * (covariance + covariance.T)).cpu().numpy()
+        mean = self.weights @ cross + self.hyperparameters.level
+        return mean.cpu().numpy(), (0.5 * (covariance + covariance.T)).cpu().numpy()

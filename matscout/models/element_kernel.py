@@ -166,7 +166,7 @@ class _Finder:
             ends = np.cumsum(counts)
             places = np.arange(counts.sum()) + np.repeat(self._first[own] - ends + counts, counts)
             squares[np.repeat(np.arange(m), counts), self._by_label[places]] = np.inf
-        smallest = squares.reshape(m, -1, self._groups).min(axis=1)
+        smallest = squares.reshape(m, squares.shape[1] // self._groups, self._groups).min(axis=1)
         bound = np.partition(smallest, self.k - 1, axis=1)[:, self.k - 1]
         # where fewer than k are left the bound is infinite, and all of these are within
         largest = np.float32(np.finfo(np.float32).max)

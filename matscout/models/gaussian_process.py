@@ -30,7 +30,7 @@ UNIT_CUBE = 1 / np.sqrt(12)
 
 @dataclass(kw_only=True)
 class GaussianProcess(FeatureSurrogate):
-    """A Gaussian process with a length scale for each feature, whose target has a mean of 0 and noise.
+    """A Gaussian process with a length scale for each feature, a constant mean, and noise.
 
     Hyperparameters are the most probable ones under the prior of Hvarfner, Hellsten, Nardi, Vanilla Bayesian
     optimization performs great in high dimensions, ICML 235, 20793 (2024), arXiv:2402.02229, which is BoTorch's:

@@ -155,7 +155,7 @@ class Model:
         for matrix in iterate_features(source, list(self.features), client):
             errors = dict(matrix.errors)
             inputs = FeatureInputs(matrix.values, matrix.names, matrix.versions)
-            if getattr(self.surrogate.surrogate, "missing", None) == "refuse":
+            if getattr(self.surrogate.stage, "missing", None) == "refuse":
                 for row in np.flatnonzero(np.isnan(matrix.values).any(axis=1)).tolist():
                     column = matrix.names[int(np.isnan(matrix.values[row]).argmax())]
                     errors.setdefault(row, f"the feature {column} is unknown, and the model refuses unknown features")
@@ -247,11 +247,26 @@ def train_model(
     """
     values = target_values if isinstance(target_values, str) else np.asarray(target_values, dtype=float)
     rows = read_training_data(data, values, surrogate_class(surrogate).takes, features, client)
-    labels = rows.chemical_systems() if groups is None else np.asarray(groups)[rows.row_numbers]
+    labels = rows.chemical_systems() if groups is None else _of_rows(groups, rows)
     name = target or (target_values if isinstance(target_values, str) else "target")
     return fit_model(
-        rows, labels, surrogate=surrogate, features=features, target=name, unit=unit, options=options, groups_by=""
+        rows,
+        labels,
+        surrogate=surrogate,
+        features=features,
+        target=name,
+        unit=unit,
+        options=options,
+        groups_by="chemical-system" if groups is None else "given",
     )
+
+
+def _of_rows(groups: ArrayLike, rows: TrainingData) -> NDArray[Any]:
+    """Labels of the rows that are learnt from, out of those of all rows of the input."""
+    labels = np.asarray(groups)
+    if labels.shape != (rows.n_input,):
+        raise UserError(f"expected a group for each of {rows.n_input} rows of the input, got {labels.shape}")
+    return labels[rows.row_numbers]
 
 
 def fit_model(

@@ -46,6 +46,8 @@ class TrainingData:
         What else the input says of the rows, arrays of shape (n,) by name.
     row_numbers
         Number of each row in the input, shape (n,).
+    n_input
+        Rows of the input.
     left_out
         Why a row of the input is not among these, by what the user knows it by.
     name
@@ -59,6 +61,7 @@ class TrainingData:
     formulas: tuple[str, ...]
     columns: Mapping[str, NDArray[Any]]
     row_numbers: NDArray[np.intp]
+    n_input: int
     left_out: Mapping[str, str] = field(default_factory=dict)
     name: str = "the input"
 
@@ -249,6 +252,7 @@ class _Reading:
             formulas=tuple(self._formulas[row] for row in rows.tolist()),
             columns=_taken(self.columns(), rows),
             row_numbers=rows,
+            n_input=self.n_rows,
             left_out={self._ids[row]: error for row, error in sorted(self._errors.items())},
             name=source.name,
         )

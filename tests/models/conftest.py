@@ -28,14 +28,19 @@ SMALL = {
     "adaboost_trees": {"n_rounds": 8, "n_trees": 2},
     "xgboost": {"n_members": 3, "n_trees": 20},
     "gaussian_process": {"max_iterations": 30, "device": "cpu"},
-    "local_kriging": {},
+    "local_kriging": {"neighbours": 20},
     "composition_network": _NETWORK | {"n_layers": 1, "n_heads": 2},
     "crystal_graph": _NETWORK | {"n_convolutions": 2},
     "chgnet_transfer": {"device": "cpu"},
 }
 
 #: Options with which it learns more than the mean, where these are not its own defaults.
-LEARNS = {name: SMALL[name] | {"epochs": 20} for name in ("composition_network", "crystal_graph")}
+LEARNS = {
+    "composition_network": SMALL["composition_network"] | {"epochs": 20},
+    "crystal_graph": SMALL["crystal_graph"] | {"epochs": 40},
+    "chgnet_transfer": SMALL["chgnet_transfer"],
+    "local_kriging": SMALL["local_kriging"],
+}
 
 #: Rows to learn from and rows to predict, by kind.
 ROWS = {"features": (120, 500), "compositions": (120, 200), "crystals": (80, 100)}

@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from matscout.errors import UserError
 from matscout.models import make_surrogate
-from matscout.models._gaussian_process_torch import Evidence, Hyperparameters, Learnt, condense
+from matscout.models._gaussian_process_torch import LEVEL_STD, Evidence, Hyperparameters, Learnt, condense
 from matscout.models.gaussian_process import GaussianProcess
 from matscout.models.registry import load_surrogate
 
@@ -37,8 +37,14 @@ def sklearns(surrogate, X, y):
     kind = Matern(lengths, nu=2.5) if surrogate.kernel == "matern" else RBF(lengths)
     model = GaussianProcessRegressor(kind + WhiteKernel(noise), optimizer=None, alpha=0)
     centre, scale = X.mean(axis=0), X.std(axis=0)
-    model.fit((X - centre) / scale, (y - y.mean()) / y.std())
-    return lambda rows, **kind: model.predict((rows - centre) / scale, **kind)
+    level = surrogate._learnt.hyperparameters.level
+    model.fit((X - centre) / scale, (y - y.mean()) / y.std() - level)
+
+    def predict(rows, **kind):
+        mean, spread = model.predict((rows - centre) / scale, **kind)
+        return mean + level, spread
+
+    return predict
 
 
 @pytest.mark.parametrize("kernel", ["matern", "rbf"])
@@ -71,7 +77,7 @@ def test_the_joint_distribution_is_scikit_learns():
     np.testing.assert_allclose(covariance, expected, atol=1e-9)
 
 
-def gpytorch_evidence(X, y, kernel, *, ard, lengths, noise):
+def gpytorch_evidence(X, y, kernel, *, ard, lengths, noise, level):
     """Minus the logarithm of likelihood times BoTorch's prior, per row."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=DeprecationWarning)
@@ -93,6 +99,7 @@ def gpytorch_evidence(X, y, kernel, *, ard, lengths, noise):
     model.to(X)
     module.lengthscale = torch.from_numpy(lengths)
     likelihood.noise = noise
+    model.mean_module.constant = level
     value = gpytorch.ExactMarginalLogLikelihood(likelihood, model.train())(model(X), y)
     return -value.item()
 
@@ -107,8 +114,11 @@ def test_what_is_sought_is_the_density_that_botorch_seeks(kernel, ard):
     differences = []
     for _ in range(3):
         lengths, noise = rng.uniform(0.3, 3, size=4 if ard else 1), rng.uniform(0.01, 0.5)
-        ours = evidence(np.log(np.r_[lengths, noise]))[0]
-        differences.append(ours - gpytorch_evidence(X, y, kernel, ard=ard, lengths=lengths, noise=noise))
+        at = np.log(np.r_[lengths, noise])
+        level = evidence.level(at)
+        ours = evidence(at)[0] - 0.5 * (level / LEVEL_STD) ** 2 / 25  # BoTorch's mean has no prior
+        theirs = gpytorch_evidence(X, y, kernel, ard=ard, lengths=lengths, noise=noise, level=level)
+        differences.append(ours - theirs)
     # but for the factor of the density of the prior, which BoTorch holds in single precision
     np.testing.assert_allclose(differences, differences[0], atol=1e-6)
 
@@ -123,6 +133,17 @@ def test_its_gradient_is_that_of_finite_differences(kernel, ard, seed):
     steps = 1e-5 * np.eye(len(at))
     slopes = [(evidence(at + step)[0] - evidence(at - step)[0]) / 2e-5 for step in steps]
     np.testing.assert_allclose(evidence(at)[1], slopes, atol=1e-7)
+
+
+def test_the_level_is_that_of_generalised_least_squares():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
+    evidence = Evidence(torch.from_numpy(X), torch.from_numpy(y), "matern", ard=True)
+    covariance = Matern([1.0, 2.0], nu=2.5)(X) + 0.1 * np.eye(30)
+    # a constant with its prior is one more covariance: its mean, given the data
+    shift = LEVEL_STD**2 * np.ones(30)
+    expected = shift @ np.linalg.solve(covariance + LEVEL_STD**2, y)
+    assert evidence.level(np.log([1.0, 2.0, 0.1])) == pytest.approx(expected)
 
 
 def test_features_that_do_not_count_get_long_length_scales():
@@ -146,7 +167,8 @@ def test_far_from_the_data_all_is_as_before_them():
     X, y = data()
     surrogate = GaussianProcess().fit(X, y)
     prediction = surrogate.predict(X[:1] + 1e6)
-    assert prediction.mean[0] == pytest.approx(y.mean())
+    level = surrogate._learnt.hyperparameters.level
+    assert prediction.mean[0] == pytest.approx(y.mean() + y.std() * level)
     assert prediction.epistemic[0] == pytest.approx(y.std())
     assert surrogate.predict(X).epistemic.max() < prediction.epistemic[0]
 
@@ -165,13 +187,13 @@ def test_a_sparse_process_with_all_rows_as_points_is_exact():
 def test_a_sparse_process_is_that_of_the_textbook():
     rng = np.random.default_rng(0)
     X, U, rows, y = (rng.normal(size=shape) for shape in ((50, 3), (10, 3), (7, 3), 50))
-    own = Hyperparameters("matern", torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64), 0.2)
+    own = Hyperparameters("matern", torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64), 0.2, level=0.3)
     kernel = Matern([1.0, 2.0, 0.5], nu=2.5)
     posterior = condense(own, *(torch.from_numpy(part) for part in (U, X, y))).posterior()
     # Quiñonero-Candela, Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), eq. 20b (deterministic training conditional)
     to_points, cross = kernel(rows, U), kernel(U, X)
     inner = np.linalg.inv(cross @ cross.T / 0.2 + kernel(U))
-    expected = to_points @ inner @ cross @ y / 0.2
+    expected = 0.3 + to_points @ inner @ cross @ (y - 0.3) / 0.2
     covariance = kernel(rows) - to_points @ (np.linalg.inv(kernel(U)) - inner) @ to_points.T
     mean, variance = posterior.marginals(rows)
     np.testing.assert_allclose(mean, expected, atol=1e-6)
@@ -316,5 +338,5 @@ def test_what_is_kept_is_the_data_and_the_hyperparameters(tmp_path):
     GaussianProcess().fit(X, y).save(tmp_path)
     kept = load_file(tmp_path / "gaussian_process.safetensors")
     assert kept["points"].shape == X.shape
-    assert set(kept) == {"points", "target", "lengths", "noise", "kept", "mean", "weight"}
+    assert set(kept) == {"points", "target", "lengths", "noise_and_level", "kept", "mean", "weight"}
     assert isinstance(Learnt.of_tensors({k: torch.from_numpy(v) for k, v in kept.items()}, "matern", "cpu"), Learnt)

@@ -142,3 +142,23 @@ def test_there_must_be_results():
         train_model(["NaCl", "KCl"], [np.nan, np.nan])
     with pytest.raises(UserError, match="constant target"):
         train_model(FORMULAS, np.ones(len(FORMULAS)), **SMALL)
+
+
+def test_groups_are_one_for_each_row_of_the_input():
+    for groups in (range(5), range(40)):
+        with pytest.raises(UserError, match="expected a group for each of 24 rows of the input"):
+            train_model(FORMULAS, ENERGIES, groups=list(groups), **SMALL)
+    some = np.where(np.arange(24) == 3, np.nan, ENERGIES)
+    model = train_model(FORMULAS, some, groups=np.arange(24) // 4, **SMALL)
+    assert (model.card.n_rows, model.card.groups_by) == (23, "given")
+    assert model.surrogate.calibration.grouped
+
+
+def test_an_unknown_feature_is_an_error_of_its_row_also_where_the_model_classifies_first():
+    frame = [f"{a}{x}" for a in ("Li", "Na", "K", "Rb", "Cs") for x in ("F", "Cl", "Br", "I")]
+    gap = np.where(np.arange(20) % 2, np.linspace(1, 9, 20), 0.0)
+    options = {"surrogate": "extra_trees", "n_trees": 10, "folds": 2, "transform": "classify-then-regress"}
+    model = train_model(frame, gap, features=["period_group"], **options)
+    known = model.predict(["NaCl", "KBr"])
+    assert known["mean"].notna().all()
+    assert model.predict(["NaCl", "Qq"])["error"].notna().tolist() == [False, True]

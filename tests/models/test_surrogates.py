@@ -151,12 +151,13 @@ def test_rows_are_predicted_one_by_one(name, kit, monkeypatch):
     whole = surrogate.predict(X)
     monkeypatch.setattr(base, "CHUNK_ROWS", 7)
     parts = surrogate.predict(X)
-    assert (parts.mean == whole.mean).all()
-    assert (parts.std == whole.std).all()
     order = np.random.default_rng(0).permutation(len(X))
     mixed = surrogate.predict(X[order] if isinstance(X, np.ndarray) else [X[row] for row in order])
-    assert (mixed.mean == whole.mean[order]).all()
-    assert (mixed.std == whole.std[order]).all()
+    # products of a network's matrices depend in the last bits of single precision on how many rows are multiplied
+    tolerance = 0.0 if name in FEATURES else 1e-5
+    for found, expected in ((parts, whole), (mixed, whole.take(order))):
+        np.testing.assert_allclose(found.mean, expected.mean, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(found.std, expected.std, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", of_kind("compositions"))
@@ -188,7 +189,7 @@ def test_the_choice_of_cell_does_not_count(name, kit):
 @EVERY_LEARNER
 def test_beyond_the_training_domain_the_std_is_larger(name, kit):
     X, y = kit.data(name)
-    surrogate = kit.small(name).fit(X, y)
+    surrogate = kit.full(name).fit(X, y)
     near, far = (surrogate.predict(kit.unseen(name, far=away)[0]) for away in (False, True))
     assert far.std.mean() > 1.2 * near.std.mean()
     assert far.distance.mean() > near.distance.mean()

@@ -1,4 +1,4 @@
-"""What CHGNet learnt from two hundred thousand relaxations, put to another use: the choice for little data."""
+"""What CHGNet learnt from relaxations of known crystals, put to another use: the choice for little data."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class CHGNetTransfer(NetworkSurrogate):
 
     In the mode ``embedding`` CHGNet's vectors of crystal and atoms and its energies are features of another surrogate,
     the head. In the mode ``fine-tune`` the layers that CHGNet reads an atom's energy by are trained further, by an
-    ensemble; its convolutions stay as they are. How a crystal is turned, shifted, numbered or its cell chosen makes no
-    difference to what single precision leaves of that.
+    ensemble; its convolutions stay as they are. That wants more rows than a head does. How a crystal is turned,
+    shifted, numbered or its cell chosen makes no difference to what single precision leaves of that.
 
     CHGNet has seen the relaxed energies of the Materials Project: for a crystal that was among them a score tells
     nothing about new ones. It costs one pass of the network per crystal, milliseconds to tens of them, on the CPU; what
@@ -56,7 +56,7 @@ class CHGNetTransfer(NetworkSurrogate):
         has by itself; ``auto`` takes the first one, or ridge for a classification, which that one does not learn.
     model
         Which of the packaged weights: 0.3.0, 0.2.0 or r2scan.
-    epochs, learning_rate
+    epochs, learning_rate, patience
         Of the mode ``fine-tune``, as all the options of `NetworkSurrogate`.
 
     Raises
@@ -71,6 +71,7 @@ class CHGNetTransfer(NetworkSurrogate):
 
     epochs: int = 200
     learning_rate: float = 3e-3
+    patience: int = 60
     mode: str = "embedding"
     head: str = "auto"
     model: str = "0.3.0"

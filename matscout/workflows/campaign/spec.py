@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from matscout.db.documents import content_hash
@@ -41,6 +42,9 @@ def _acquisition(name: str) -> str:
 
     return known_name(name, ACQUISITIONS, "acquisition")
 
+
+OF_THE_CAMPAIGN = ("best", "rng", "epistemic")
+"""What acquisitions take that a campaign knows by itself."""
 
 CAMPAIGN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 MOST = 10**9
@@ -132,6 +136,9 @@ class SurrogateSpec(Part):
             raise UserError("surrogate.options.seed: the campaign's own seed is the surrogate's too; leave it out")
         if "missing" in self.options:
             raise UserError("surrogate.options.missing: write it as surrogate.missing")
+        for option in ("task", "transform"):
+            if option in self.options:
+                raise UserError(f"surrogate.options.{option}: energies are learnt as they are; leave it out")
         if self.missing is not None and surrogate_class(self.name).takes != "features":
             raise UserError(f"surrogate.missing: {self.name} does not learn from features")
         make_surrogate(self.name, **self.all_options())
@@ -161,9 +168,20 @@ class AcquisitionSpec(Part):
 
     @model_validator(mode="after")
     def _options_exist(self) -> AcquisitionSpec:
-        from matscout.models.acquisition import get_acquisition
+        from matscout.models.acquisition import get_acquisition, keywords
 
-        get_acquisition(self.name, **self.options)
+        rule = get_acquisition(self.name, **self.options)
+        if "threshold" in self.options:
+            raise UserError("acquisition.options.threshold: write it as acquisition.threshold")
+        for option in OF_THE_CAMPAIGN:
+            if option in self.options:
+                raise UserError(f"acquisition.options.{option}: the campaign gives it each round; leave it out")
+        # tried once, so that a wrong value is said before anything is calculated
+        known = {"threshold": 0.0, "best": 0.0, "rng": np.random.default_rng(0), "epistemic": [0.1, 0.1]}
+        try:
+            rule([0.0, 0.1], [0.1, 0.1], **{name: known[name] for name in keywords(self.name) if name in known})
+        except (ValueError, IndexError) as error:
+            raise UserError(f"acquisition.options of {self.name}: {error}") from error
         return self
 
 

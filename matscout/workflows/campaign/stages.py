@@ -183,7 +183,8 @@ def _apart_first(
     method = spec.acquisition.batch
     known = {"mean": outlook.mean - outlook.hull_energy, "std": outlook.std}
     options: dict[str, Any] = {name: known[name] for name in batch_options(method) if name in known}
-    apart = choose_batch(score, 2 * size, space.features.values, method, taken=done, **options).tolist()
+    unknown = np.isnan(outlook.mean)
+    apart = choose_batch(score, 2 * size, space.features.values, method, taken=done | unknown, **options).tolist()
     first = set(apart)
     return [*apart, *(row for row in order if row not in first)]
 
@@ -266,7 +267,7 @@ def _prediction(
         "prototype": table.prototypes[table.prototype_index[row]].name,
         "rank": rank,
     }
-    if outlook is None or score is None:
+    if outlook is None or score is None or np.isnan(outlook.mean[row]):
         return CandidatePrediction(**identity)
     return CandidatePrediction(
         **identity,

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from matscout.workflows.stability.schemes.calibration import SchemeError, calibration_sample, measure_error
     from matscout.workflows.stability.schemes.comparison import compare_schemes
+    from matscout.workflows.stability.surroundings import hull_surroundings
     from matscout.workflows.stability.temperature import gas_chemical_potential, gibbs_entries, hull_at
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "group_crystals",
     "hull_at",
     "hull_frame",
+    "hull_surroundings",
     "match_known",
     "measure_error",
     "missing_elements",
@@ -134,6 +136,7 @@ _HOMES = {
     ),
     "schemes.calibration": ("SchemeError", "calibration_sample", "measure_error"),
     "schemes.comparison": ("compare_schemes",),
+    "surroundings": ("hull_surroundings",),
     "temperature": ("gas_chemical_potential", "gibbs_entries", "hull_at"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

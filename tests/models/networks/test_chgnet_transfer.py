@@ -139,7 +139,7 @@ def test_a_crystal_that_chgnet_cannot_take_is_named_by_its_row(crystal, message)
         ({"head": "dummy"}, "option head must be one of auto, gaussian_process, ridge"),
         (
             {"head": "gaussian_process", "task": "classification"},
-            "gaussian_process learns no classification; take ridge",
+            "learns no classification; take ridge",
         ),
         ({"model": "0.4.2"}, "option model must be one of 0.3.0"),
     ],

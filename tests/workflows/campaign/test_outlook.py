@@ -9,6 +9,7 @@ from matscout.db.documents import CalculationResult
 from matscout.errors import UserError
 from matscout.models import SURROGATES
 from matscout.models.acquisition import ACQUISITIONS, BATCH_METHODS
+from matscout.models.inputs import as_inputs
 from matscout.workflows.campaign.outlook import look_ahead
 from matscout.workflows.campaign.reference_plan import plan_references
 from matscout.workflows.campaign.references import build_references
@@ -111,6 +112,39 @@ def test_a_batch_may_be_kept_apart(method, space, references, results):
     assert chosen[0].candidate_id == best.candidate_id
 
 
+@pytest.mark.parametrize("method", BATCH_METHODS)
+def test_a_candidate_without_a_crystal_is_chosen_last_and_breaks_no_batch(
+    method, space, references, results, monkeypatch
+):
+    usable = np.ones(len(space.table), dtype=bool)
+    usable[-1] = False
+    monkeypatch.setattr(
+        type(space), "_crystals", property(lambda self: (as_inputs("crystals", self.table.take(usable)), usable))
+    )
+    spec = campaign("crystal_graph", batch=method)
+    outlook = look_ahead(spec, space, references, results)
+    assert np.isnan(outlook.mean).tolist() == (~usable).tolist()
+    assert outlook.probability[-1] == 0
+    chosen = select(spec, space, references, results, 1).chosen
+    assert len(chosen) == 4
+    assert space.table.ids[-1] not in {one.candidate_id for one in chosen}
+
+
+@pytest.mark.parametrize(
+    ("acquisition", "message"),
+    [
+        ({"name": "query_by_committee", "options": {"threshold": 0.2}}, "write it as acquisition.threshold"),
+        ({"name": "expected_improvement", "options": {"best": 0.0}}, "the campaign gives it each round"),
+        ({"name": "epsilon_greedy", "options": {"epsilon": 7}}, "acquisition.options of epsilon_greedy"),
+        ({"name": "knowledge_gradient", "options": {"noise": -1}}, "acquisition.options of knowledge_gradient"),
+        ({"name": "max_value_entropy_search", "options": {"n_values": 0}}, "acquisition.options of max_value"),
+    ],
+)
+def test_wrong_options_of_an_acquisition_are_said_before_anything_is_calculated(acquisition, message):
+    with pytest.raises(ValueError, match=message):
+        campaign(**acquisition)
+
+
 def test_settings_at_their_default_make_no_other_campaign():
     assert campaign().id == campaign(batch="top").id != campaign(batch="determinantal").id
 
@@ -131,6 +165,8 @@ def test_equal_results_teach_nothing_and_stop_nothing(space, references, results
         ({"options": {"missing": "median"}}, "write it as surrogate.missing"),
         ({"missing": "native", "name": "ridge"}, "option missing must be one of refuse, median"),
         ({"options": {"folds": 1}}, "option folds must be an integer >= 2"),
+        ({"options": {"task": "classification"}}, "energies are learnt as they are"),
+        ({"options": {"transform": "log"}}, "energies are learnt as they are"),
     ],
 )
 def test_wrong_options_of_a_surrogate_are_said(surrogate, message):
