@@ -13,12 +13,21 @@ from _lib.learning_data import MATBENCH, features, mae, mean_over_folds, officia
 
 from matscout.models import make_surrogate
 from matscout.models.report.scores import classification_scores
-from matscout.models.validation import cross_validate
+from matscout.models.validation import cross_validate, make_splits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matscout.models import Surrogate
     from matscout.models.validation import Validation
 
 STEELS: dict[str, Any] = {"n_rounds": 100, "n_trees": 1, "column_fraction": 0.5, "loss": "linear", "seed": 0}
+STEEL_CHOICES: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
+    ("adaboost_trees", STEELS, ("fractions",)),
+    ("extra_trees", {"n_trees": 200, "seed": 0}, ("fractions",)),
+    ("adaboost_trees", STEELS, ("fractions", "magpie")),
+    ("extra_trees", {"n_trees": 200, "seed": 0}, ("fractions", "magpie")),
+)
 METALS: dict[str, Any] = {
     "task": "classification",
     "n_members": 4,
@@ -53,19 +62,50 @@ SUBSET: int | None = None
 
 
 def steels() -> list[Figure]:
-    """Yield strength of 312 steels."""
+    """Yield strength of 312 steels: one choice of model and columns, and the choice made anew within each fold."""
     y, validation, spent = _validated("steels", "adaboost_trees", STEELS, ("fractions",))
+    common: dict[str, Any] = {
+        "task": "steels: yield strength, official folds, MAE in MPa",
+        "at_most": 82.0,
+        "published": {"random forest": 103.5, "MODNet": 87.8, "best": 79.9},
+    }
+    nested, chosen = _nested_steels()
     return [
         Figure(
-            task="steels: yield strength, official folds, MAE in MPa",
             model="adaboost_trees, fractions",
             score=mean_over_folds(mae, validation, y),
-            at_most=82.0,
-            published={"random forest": 103.5, "MODNet": 87.8, "best": 79.9},
-            **spent,
             options=STEELS,
-        )
+            **common,
+            **spent,
+        ),
+        Figure(model=f"best of {len(STEEL_CHOICES)} on each training part", score=nested, note=chosen, **common),
     ]
+
+
+def _nested_steels() -> tuple[float, str]:
+    """MAE in MPa where each fold takes the choice that was best in a cross-validation of its training part."""
+    data = read_columns(MATBENCH / "steels.csv.gz")
+    X = {sets: features(data.formulas, sets) for _, _, sets in STEEL_CHOICES}
+    errors, names = [], []
+    for split in official_splits("steels", len(data))[:SUBSET]:
+        inner = make_splits("k-fold", len(split.train), folds=4, seed=1)
+        found = []
+        for name, options, sets in STEEL_CHOICES:
+            rows, y = X[sets].take(split.train), data.target[split.train]
+            validation = cross_validate(_maker(name, options), rows, y, inner)
+            found.append(mae(y, validation.by_row().mean))
+        name, options, sets = STEEL_CHOICES[int(np.argmin(found))]
+        validation = cross_validate(_maker(name, options), X[sets], data.target, [split])
+        errors.append(mae(data.target[split.test], validation.prediction.mean))
+        names.append(f"{name} on {'+'.join(sets)}")
+    return float(
+        np.mean(errors)
+    ), f"chosen: {', '.join(f'{names.count(one)} times {one}' for one in sorted(set(names)))}"
+
+
+def _maker(name: str, options: dict[str, Any]) -> Callable[[], Surrogate]:
+    """Return what makes a bare surrogate: calibration would cost more fits, and leave the mean as it is."""
+    return lambda: make_surrogate(name, **options).surrogate
 
 
 def metals() -> list[Figure]:
@@ -116,6 +156,6 @@ def _validated(
     splits = official_splits(task, len(data))[:SUBSET]
     X = features(data.formulas, sets, single=name == "xgboost")
     with Clock() as clock:
-        validation = cross_validate(lambda: make_surrogate(name, **options).surrogate, X, data.target, splits)
+        validation = cross_validate(_maker(name, options), X, data.target, splits)
     work = clock.processor_seconds / len(splits)
     return data.target, validation, {"seconds": float(np.mean(validation.fit_seconds)), "processor_seconds": work}

@@ -125,7 +125,7 @@ def _curve(name: str, X: FeatureInputs, y: np.ndarray) -> list[Figure]:
                 score=error,
                 seconds=seconds,
                 n_threads=options["n_threads"],
-                note=f"+- {spread:.3f} over {curve.repeats} subsets"
+                note=("all rows" if spread is None else f"+- {spread:.3f} over {curve.repeats} subsets")
                 + (f"; {_law(law)}{saturation}; {falls}" if last else ""),
             )
         )

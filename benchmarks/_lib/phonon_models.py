@@ -1,9 +1,11 @@
 """Highest peak of the phonon density of states of 1,265 crystals, on the official folds of Matbench.
 
 Dunn et al., npj Comput. Mater. 6, 138 (2020), doi:10.1038/s41524-020-00406-3; Petretto et al., Sci. Data 5, 180065
-(2018), doi:10.1038/sdata.2018.65. The published scores are of models that were given the relaxed crystals, and so is
-the first of ours; the second is given each crystal at the volume that is predicted from its elements and its shape, as
-a candidate is. The peaks are learnt as logarithms.
+(2018), doi:10.1038/sdata.2018.65. The published scores are of models that were given the relaxed crystals, and so are
+the first of ours. The others are given each crystal at the volume that is predicted from its elements and its shape;
+they flatter, since the shape is still the relaxed one, and the law of volumes was fitted to these crystals, too. The
+peaks are learnt as logarithms. CHGNet, whose force constants are among the features, has seen relaxations of many of
+these crystals, but no phonons.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,12 +23,11 @@ from matscout.models import (
 from matscout.models.inputs import FeatureInputs
 from matscout.models.registry import surrogate_class
 
-# those of SURROGATES that are written
-_HOME = Path(base.__file__).parent
-NAMES = [name for name, at in SURROGATES.items() if (_HOME / f"{at.partition(':')[0].replace('.', '/')}.py").exists()]
+NAMES = list(SURROGATES)
 LEARNERS = [name for name in NAMES if name != "dummy"]
 # of few rows these draw nothing
-RANDOM = [name for name in LEARNERS if name not in ("ridge", "gaussian_process", "local_kriging")]
+DRAW_NOTHING = ("dummy", "ridge", "gaussian_process", "local_kriging", "chgnet_transfer")
+RANDOM = [name for name in NAMES if name not in DRAW_NOTHING]
 
 
 def of_kind(kind, names=NAMES):
@@ -332,16 +329,6 @@ def test_two_rows_are_enough_to_begin(name, kit):
     prediction = surrogate.predict([[0.5, 0.5]])
     assert 0.2 <= prediction.mean[0] <= 0.4
     assert prediction.std[0] == pytest.approx(np.std([0.2, 0.4], ddof=1))
-
-
-@EVERY_OF_FEATURES
-def test_fit_and_calibration_of_a_hundred_rows_take_no_longer_than_a_calculation(name):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(100, 200))
-    surrogate = make_surrogate(name)
-    start = time.process_time()
-    surrogate.fit(X, X[:, 0] + rng.normal(size=100), groups=np.arange(100) // 2)
-    assert time.process_time() - start < 6  # 1 s on an idle core; generous, for CI shares its own
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

@@ -152,7 +152,7 @@ def plot_learning_curve(curve: LearningCurve, unit: str = "") -> Figure:
         mode="markers",
         marker={"color": style.BLUE, "size": 9},
         error_y={"array": list(curve.std), "color": style.BLUE},
-        name=f"mean and std of {curve.repeats} subsets",
+        name=f"mean and std of {curve.repeats} subsets" + (", all rows once" if None in curve.std else ""),
     )
     falls = "still falls" if curve.still_falls else "no longer falls for certain"
     facts = [f"tested on the same {curve.n_test} rows; at {curve.sizes[-1]} rows the error {falls}"]

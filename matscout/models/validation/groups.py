@@ -99,6 +99,64 @@ def draw_part(groups: NDArray[np.intp], share: float, rng: np.random.Generator) 
     return chosen[groups]
 
 
+def deal_classes(
+    groups: NDArray[np.intp], classes: NDArray[np.intp], folds: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Deal whole groups to parts so that each part holds about the same share of each class, and of all rows.
+
+    Groups that hold most of a class come first, each to the part where the squares of the shares grow the least. Where
+    a part then holds the whole of a class that is in several groups, one of these is moved: training without that part
+    would never see the class.
+
+    Parameters
+    ----------
+    groups, classes
+        Shape (n,), numbered from 0.
+    folds
+        Parts, no more than groups.
+
+    Returns
+    -------
+    Part of each row, shape (n,), numbered from 0; none is empty.
+    """
+    counts = np.zeros((int(groups.max()) + 1, int(classes.max()) + 1))
+    np.add.at(counts, (groups, classes), 1)
+    in_class = counts > 0
+    shares = np.column_stack([counts / counts.sum(axis=0), counts.sum(axis=1) / len(groups)])
+    order = rng.permutation(len(shares))
+    order = order[np.argsort(-shares[order].max(axis=1), kind="stable")]
+    filled, part_of_group = np.zeros((folds, shares.shape[1])), np.empty(len(shares), dtype=np.intp)
+    for group in order.tolist():
+        part = int((filled @ shares[group]).argmin())  # an empty part grows the least, so that none is left over
+        part_of_group[group] = part
+        filled[part] += shares[group]
+    return _spread(part_of_group, in_class, folds)[groups]
+
+
+def _spread(part: NDArray[np.intp], in_class: NDArray[np.bool_], folds: int) -> NDArray[np.intp]:
+    """Move groups while that lessens the number of classes which one part holds alone.
+
+    Shapes (n_groups,) and (n_groups, n_classes).
+    """
+
+    def alone(parts: NDArray[np.intp]) -> list[int]:
+        return [c for c in several if len(np.unique(parts[in_class[:, c]])) == 1]
+
+    several = np.flatnonzero(in_class.sum(axis=0) > 1).tolist()
+    held = alone(part)
+    for one in list(held):
+        if one not in held:
+            continue
+        moves = ((group, to) for group in np.flatnonzero(in_class[:, one]).tolist() for to in range(folds))
+        for group, to in moves:
+            moved = part.copy()
+            moved[group] = to
+            if len(left := alone(moved)) < len(held):
+                part, held = moved, left
+                break
+    return part
+
+
 def first_rows(groups: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
     """Rows in random order, but rows of one group behind each other, shape (n,).
 

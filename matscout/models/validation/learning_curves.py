@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_SMALLEST = 10  # rows: with fewer, a calibration says nothing
+_SMALLEST = 10  # rows: with fewer, the error is that of chance
 _SIZES = 6
 
 
@@ -44,15 +44,20 @@ class LearningCurve(Document):
 
     sizes: tuple[int, ...] = Field(description="Rows learnt from")
     mae: tuple[float, ...] = Field(description="Mean over repeats, in the unit of the target")
-    std: tuple[float, ...] = Field(description="Standard deviation over repeats")
-    runs: tuple[tuple[float, ...], ...] = Field(description="MAE of each repeat, for each size")
-    fit_seconds: tuple[float, ...] = Field(description="Mean time of training, for each size")
+    std: tuple[float | None, ...] = Field(description="Standard deviation over repeats; None of one training alone")
+    runs: tuple[tuple[float, ...], ...] = Field(
+        description="MAE of each training, for each size: of each repeat, but one alone where all rows are learnt from"
+    )
+    fit_seconds: tuple[float, ...] = Field(
+        description="Mean time of training, for each size; without calibration where the mean does not depend on it"
+    )
     n_test: int = Field(description="Rows of the test part")
     repeats: int = Field(description="Random subsets of each size")
     power_law: PowerLaw = Field(description="Fit of a n^-b")
     saturating: PowerLaw | None = Field(description="Fit of a n^-b + c; None with fewer than four sizes")
     still_falls: bool = Field(
-        description="Whether the MAE fell between the last two sizes by more than twice the standard error of that"
+        description="Whether the MAE fell between the last two sizes by more than twice the standard error of that, "
+        "which is over tested rows (or groups of them) and over subsets"
     )
     mae_of_double: Number = Field(description="MAE expected of twice the largest size, by the saturating law")
 
@@ -71,6 +76,9 @@ def learning_curve(
     progress: Callable[[int, int], None] | None = None,
 ) -> LearningCurve:
     """Train on growing parts of the rows, several times, and test on the same rows each time.
+
+    All rows that are not tested are one subset alone, and learnt from once. Of a calibrated surrogate only the model is
+    trained where its mean is that of the model: in a regression without a transform.
 
     Parameters
     ----------
@@ -113,43 +121,81 @@ def learning_curve(
     split = make_splits("hold-out", target, labels, test_part=test_part, seed=seed)[0]
     steps = _sizes(sizes, len(split.train))
     test = inputs.take(split.test)
-    mae, seconds = np.empty((len(steps), repeats)), np.empty((len(steps), repeats))
-    for repeat in range(repeats):
+    # each repeat takes its subsets from one order; all rows are the same subset in any order
+    trainings = [
+        (repeat, step)
+        for repeat in range(repeats)
+        for step, size in enumerate(steps)
+        if repeat == 0 or size < len(split.train)
+    ]
+    errors: list[list[Floats]] = [[] for _ in steps]
+    seconds: list[list[float]] = [[] for _ in steps]
+    for done, (repeat, step) in enumerate(trainings, start=1):
         order = split.train[first_rows(labels[split.train], np.random.default_rng((seed, repeat)))]
-        for step, size in enumerate(steps):
-            rows = np.sort(order[:size])
-            surrogate = maker()
-            mae[step, repeat], seconds[step, repeat] = _one(
-                surrogate,
-                inputs.take(rows),
-                target[rows],
-                None if groups is None else labels[rows],
-                (test, target[split.test]),
-            )
-            if progress:
-                progress(repeat * len(steps) + step + 1, repeats * len(steps))
-    return curve_of(steps, mae, seconds, n_test=len(split.test))
+        rows = np.sort(order[: steps[step]])
+        known = (inputs.take(rows), target[rows], None if groups is None else labels[rows])
+        error, time = _one(_model_alone(maker()), known, (test, target[split.test]))
+        errors[step].append(error)
+        seconds[step].append(time)
+        if progress:
+            progress(done, len(trainings))
+    return curve_of(steps, errors, seconds, groups=labels[split.test], repeats=repeats)
 
 
-def curve_of(sizes: Sequence[int], mae: Floats, seconds: Floats, *, n_test: int) -> LearningCurve:
-    """Fit laws to errors of shape (n_sizes, repeats)."""
-    mean = mae.mean(axis=1)
-    n = np.asarray(sizes, dtype=float)
+def curve_of(
+    sizes: Sequence[int],
+    errors: Sequence[Sequence[Floats]],
+    seconds: Sequence[Sequence[float]],
+    *,
+    groups: NDArray[np.intp],
+    repeats: int,
+) -> LearningCurve:
+    """Make a curve of the absolute errors of all tested rows, shape (n_test,), by each training of each size.
+
+    Parameters
+    ----------
+    sizes
+        Rows learnt from, ascending.
+    errors, seconds
+        Of each training of each size.
+    groups
+        Label of each tested row, shape (n_test,).
+    repeats
+        Subsets of each size that is less than all rows.
+    """
+    runs = [[float(error.mean()) for error in of_size] for of_size in errors]
+    mean, n = np.array([np.mean(run) for run in runs]), np.asarray(sizes, dtype=float)
     saturating = fit_saturating(n, mean) if len(n) > 3 else None
-    falls = mae[-2] - mae[-1]  # of one repeat: what is common to both sizes cancels
     return LearningCurve(
         sizes=tuple(sizes),
         mae=tuple(mean.tolist()),
-        std=tuple(mae.std(axis=1, ddof=1).tolist()),
-        runs=tuple(tuple(row) for row in mae.tolist()),
-        fit_seconds=tuple(seconds.mean(axis=1).tolist()),
-        n_test=n_test,
-        repeats=mae.shape[1],
+        std=tuple(float(np.std(run, ddof=1)) if len(run) > 1 else None for run in runs),
+        runs=tuple(tuple(run) for run in runs),
+        fit_seconds=tuple(float(np.mean(times)) for times in seconds),
+        n_test=len(groups),
+        repeats=repeats,
         power_law=fit_power_law(n, mean),
         saturating=saturating,
-        still_falls=bool(falls.mean() > 2 * falls.std(ddof=1) / np.sqrt(len(falls))),
+        still_falls=_falls(errors[-2], errors[-1], groups),
         mae_of_double=None if saturating is None else float(saturating.at(2 * n[-1])),
     )
+
+
+def _falls(before: Sequence[Floats], after: Sequence[Floats], groups: NDArray[np.intp]) -> bool:
+    """Tell whether the second errors are smaller by more than twice the standard error of the difference.
+
+    Rows are paired, and so are subsets where both sizes have them: what is common to both sizes cancels. Rows of one
+    group err alike, so that each group counts as one (a cluster-robust standard error).
+    """
+    fall = np.mean(before, axis=0) - np.mean(after, axis=0)
+    of_group = np.bincount(groups, weights=fall - fall.mean())
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        return False
+    by_rows = (of_group**2).sum() / len(fall) ** 2 * n_groups / (n_groups - 1)
+    of_subset = np.mean(before, axis=1) - np.mean(after, axis=1)  # all rows, one training, is taken from each
+    by_subsets = of_subset.var(ddof=1) / len(of_subset) if len(of_subset) > 1 else 0.0
+    return bool(fall.mean() > 2 * np.sqrt(by_rows + by_subsets))
 
 
 def fit_power_law(n: Floats, mae: Floats) -> PowerLaw:
@@ -204,14 +250,21 @@ def _sizes(sizes: Sequence[int] | None, n: int) -> list[int]:
     return steps
 
 
+def _model_alone(surrogate: Any) -> Any:
+    """Return the model without its calibration, where that does not change the mean."""
+    if getattr(surrogate, "transform", None) == "none" and surrogate.surrogate.task == "regression":
+        return surrogate.surrogate
+    return surrogate
+
+
 def _one(
-    surrogate: Any, inputs: Any, y: Floats, groups: NDArray[np.intp] | None, test: tuple[Any, Floats]
-) -> tuple[float, float]:
-    """MAE on the test part, and seconds of training."""
+    surrogate: Any, known: tuple[Any, Floats, NDArray[np.intp] | None], test: tuple[Any, Floats]
+) -> tuple[Floats, float]:
+    """Absolute errors on the test part, shape (n_test,), and seconds of training."""
     start = perf_counter()
     try:
-        surrogate.fit(inputs, y, groups)
+        surrogate.fit(*known)
         seconds = perf_counter() - start
-        return float(np.abs(surrogate.predict(test[0]).mean - test[1]).mean()), seconds
+        return np.abs(surrogate.predict(test[0]).mean - test[1]), seconds
     except UserError as error:
-        raise UserError(f"learning curve, {len(y)} rows to learn from: {error}") from error
+        raise UserError(f"learning curve, {len(known[1])} rows to learn from: {error}") from error

@@ -16,7 +16,7 @@ from matscout.errors import UserError, nearest, warn
 from matscout.models.held_out import assign_folds
 from matscout.models.inputs import FeatureInputs, as_inputs
 from matscout.models.options import check_number
-from matscout.models.validation.groups import draw_part, numbered
+from matscout.models.validation.groups import deal_classes, draw_part, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +33,8 @@ SCHEMES = (
     "leave-one-out",
 )
 """Ways to split that `make_splits` knows."""
+
+_LEFT_OUT_ROWS = 5_000  # one by one: memory grows as n^2, 200 MB here, and so does the time of training
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,7 @@ def make_splits(
     test_part: float = 0.2,
     n_clusters: int = 10,
     smallest_test: int = 1,
+    classes: ArrayLike | None = None,
     seed: int = 0,
 ) -> list[Split]:
     """Split rows by a scheme, keeping groups together.
@@ -102,6 +105,9 @@ def make_splits(
         Clusters of ``leave-one-cluster-out``.
     smallest_test
         Elements, prototypes or clusters with fewer rows are not left out.
+    classes
+        Class of each row, shape (n,), as the target of a classification: ``k-fold`` gives each part the same share of
+        each class, as far as whole groups allow. Other schemes take no account of it.
     seed
         Of all that is random.
 
@@ -109,7 +115,7 @@ def make_splits(
     ------
     UserError
         The scheme is unknown, what it needs is not given or of another length than the rows, there are fewer rows or
-        groups than parts, or a part would be empty.
+        groups than parts, a part would be empty, or ``leave-one-out`` is asked of more than 5000 rows.
 
     Warns
     -----
@@ -132,7 +138,8 @@ def make_splits(
     check_number("smallest_test", smallest_test, 1, integer=True)
     labels = np.arange(n) if groups is None else numbered(groups, n)
     if scheme == "k-fold":
-        return _k_fold(labels, folds, seed, grouped=groups is not None)
+        of_row = None if classes is None else numbered(classes, n, "class")
+        return _k_fold(labels, folds, seed, grouped=groups is not None, classes=of_row)
     if scheme in ("hold-out", "monte-carlo"):
         check_number("repeats", repeats, 1, integer=True)
         return _random_parts(labels, test_part, repeats if scheme == "monte-carlo" else None, seed)
@@ -155,13 +162,18 @@ def _check_two(labels: NDArray[np.intp]) -> int:
     return n_groups
 
 
-def _k_fold(labels: NDArray[np.intp], folds: int, seed: int, *, grouped: bool) -> list[Split]:
+def _k_fold(
+    labels: NDArray[np.intp], folds: int, seed: int, *, grouped: bool, classes: NDArray[np.intp] | None
+) -> list[Split]:
     check_number("folds", folds, 2, integer=True)
     n_groups = _check_two(labels)
     if n_groups < folds:
         what = f"groups ({len(labels)} rows)" if grouped else "rows"
         raise UserError(f"{folds} folds need at least {folds} {'groups' if grouped else 'rows'}, got {n_groups} {what}")
-    fold_of_row, _ = assign_folds(len(labels), folds, labels if grouped else None, seed=seed)
+    if classes is None:
+        fold_of_row, _ = assign_folds(len(labels), folds, labels if grouped else None, seed=seed)
+    else:
+        fold_of_row = deal_classes(labels, classes, folds, np.random.default_rng(seed))
     return [_split(fold_of_row == fold, labels, f"fold {fold + 1} of {folds}", "k-fold") for fold in range(folds)]
 
 
@@ -181,6 +193,11 @@ def _random_parts(labels: NDArray[np.intp], test_part: float, repeats: int | Non
 
 def _leave_one_out(labels: NDArray[np.intp], *, grouped: bool) -> list[Split]:
     _check_two(labels)
+    if len(labels) > _LEFT_OUT_ROWS:
+        raise UserError(
+            f"leave-one-out would train {len(labels)} times, and takes at most {_LEFT_OUT_ROWS} rows: choose k-fold, "
+            "with groups where rows are alike, or hold-out"
+        )
     leak = "" if grouped else " duplicates and polymorphs of a row still teach it, so that its error looks too small;"
     warn(f"leave-one-out:{leak} it trains {len(labels)} times: k-fold with groups says more for less")
     alone = (np.arange(len(labels)) == row for row in range(len(labels)))
