@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from _lib.figures import Clock, Figure
 from _lib.learning_data import Columns, features, mae, read_critexam
+from threadpoolctl import threadpool_limits
 
 from matscout.models import make_surrogate
 from matscout.models.inputs import FeatureInputs
@@ -88,18 +90,24 @@ def parts() -> Parts:
         hull = Hull(train.formulas, train.target, formation_energies=True)
         around = hull_surroundings(hull, train.formulas).values
     train_hull = around[:, 0]
+    with clock:
+        kriged = _kriged(train.formulas, [train.target, train.target - train_hull])
     around_val = hull_surroundings(hull, val.formulas).values
-    learnt, asked = [own.values, around], [_values(val.formulas, own), around_val]
-    for y in (train.target, train.target - train_hull):
-        kriging = LocalKriging(seed=0)
-        with clock:
-            learnt.append(kriging.fit(train.formulas, y).features_of_training().values)
-        asked.append(kriging.features(val.formulas).values)
+    learnt = [own.values, around, *(columns for _, columns in kriged)]
+    unseen = features(val.formulas, SETS, single=True, columns=own.names).values
+    asked = [unseen, around_val, *(kriging.features(val.formulas).values for kriging, _ in kriged)]
     return Parts(train, val, _joined(learnt), _joined(asked), train_hull, around_val[:, 0], clock)
 
 
-def _values(formulas: list[str], like: FeatureInputs) -> np.ndarray:
-    return features(formulas, SETS, single=True, columns=like.names).values
+def _kriged(formulas: list[str], targets: list[np.ndarray]) -> list[tuple[LocalKriging, np.ndarray]]:
+    """Krige targets, each in a thread of its own; and columns of the training rows, each without itself."""
+
+    def fit(y: np.ndarray) -> tuple[LocalKriging, np.ndarray]:
+        kriging = LocalKriging(seed=0).fit(formulas, y)
+        return kriging, kriging.features_of_training().values
+
+    with threadpool_limits(1), ThreadPoolExecutor(len(targets)) as threads:
+        return list(threads.map(fit, targets))
 
 
 def _joined(columns: list[np.ndarray]) -> FeatureInputs:

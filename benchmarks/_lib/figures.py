@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import os
 import platform
 import resource
@@ -167,7 +168,7 @@ def print_kept(path: Path, steps: Sequence[str]) -> list[str]:
         one = kept[step]
         busy = f", {one['load_before']:.0f} other processes running" if one["load_before"] >= 1 else ""
         print(f"-- {step}: {one['machine']}, {one['date']}, {one['seconds']:.0f} s in all{busy}")
-        missed += print_figures([Figure(**figure) for figure in one["figures"]])
+        missed += print_figures([_figure(figure) for figure in one["figures"]])
     return missed
 
 
@@ -194,9 +195,15 @@ def in_seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
+def _figure(document: dict[str, Any]) -> Figure:
+    """Take up a kept figure; a score that is none was no number."""
+    return Figure(**document | {"score": math.nan if document["score"] is None else document["score"]})
+
+
 def _rounded(value: Any) -> Any:
+    """Six digits of each number, and None for what is none, which JSON does not have."""
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: _rounded(one) for name, one in value.items()}
     return value

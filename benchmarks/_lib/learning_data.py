@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from matscout.models.validation import Validation
 
 DATA = Path(os.environ.get("MATSCOUT_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-CRITEXAM = DATA / "critexam" / "Ef_val.csv.gz"
 PEROVSKITES = DATA / "perovskites" / "castelli_perov5_val.csv.gz"
 MATBENCH = DATA / "matbench"
 

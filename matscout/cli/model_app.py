@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from matscout.cli.waiting import stoppable
+
 models = typer.Typer(
     name="model", help="Show what a kept model is, and why it predicts what it does.", no_args_is_help=True
 )
@@ -23,15 +25,27 @@ DaskOption = Annotated[
     ),
 ]
 _INPUT = (
-    "Formulas (CSV, Parquet, text, - for standard input), crystals (a file or a folder), a candidate table, or a store."
+    "Formulas (CSV, Parquet, text, - for standard input), crystals (a file or a folder), a candidate table, a store, "
+    "or the space of a campaign file."
 )
 
 
 def train(
     given: Annotated[str, typer.Argument(metavar="INPUT", help=_INPUT)],
     *,
-    target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="Column to learn.")],
+    target: Annotated[
+        str, typer.Option("--target", "-t", metavar="COLUMN", help="Column to learn: of INPUT, or of --targets.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="Folder to keep the model in.")],
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            "--targets",
+            metavar="FILE",
+            help="CSV or Parquet with the results of an INPUT that has none, as a folder of crystals or a candidate "
+            "table; its column id names the rows, or the files of the folder.",
+        ),
+    ] = None,
     surrogate: Annotated[
         str, typer.Option("--surrogate", help="Kind of model: xgboost, extra_trees, gaussian_process and more.")
     ] = "xgboost",
@@ -55,7 +69,12 @@ def train(
         typer.Option("--option", metavar="NAME=VALUE", help="Option of the model; may be given again."),
     ] = None,
     missing: Annotated[
-        str | None, typer.Option("--missing", help="Unknown features: refuse (if left out), median or native.")
+        str | None,
+        typer.Option(
+            "--missing",
+            help="Unknown features: native (the model has a way of its own), median, or refuse; if left out, native "
+            "where the model can, else median.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
     tune: Annotated[
@@ -70,7 +89,7 @@ def train(
             "leave-one-prototype-out, leave-one-out or none; k-fold up to 1000 rows, else hold-out, if left out.",
         ),
     ] = None,
-    folds: Annotated[int, typer.Option("--folds", min=2, help="Parts of k-fold.")] = 5,
+    parts: Annotated[int, typer.Option("--parts", min=2, help="Parts of k-fold.")] = 5,
     test_part: Annotated[
         float, typer.Option("--test-part", min=0.01, max=0.9, help="Share tested by hold-out and monte-carlo.")
     ] = 0.2,
@@ -95,14 +114,15 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Train a model of any column, judge it on rows it had not seen, and keep it with its card."""
-    from matscout.cli.judging import Judging
-    from matscout.cli.training import TrainRequest
-    from matscout.cli.training import train as train_model
+    with stoppable() as written:
+        from matscout.cli.judging import Judging
+        from matscout.cli.training import TrainRequest
+        from matscout.cli.training import train as train_model
 
-    train_model(
-        TrainRequest(
+        request = TrainRequest(
             input=given,
             target=target,
+            targets=targets,
             output=output,
             surrogate=surrogate,
             features=tuple(features or ()),
@@ -113,32 +133,40 @@ def train(
             missing=missing,
             seed=seed,
             tune=tune,
-            judging=Judging(validate, folds, test_part, threshold, hull_energy, learning_curve),
+            judging=Judging(validate, parts, test_part, threshold, hull_energy, learning_curve),
             dask=dask,
             replace=replace,
             licence=licence,
             as_json=as_json,
         )
-    )
+        train_model(request, written)
 
 
 def predict(
     model: ModelFolder,
-    given: Annotated[str, typer.Argument(metavar="INPUT", help=f"{_INPUT[:-1]}, or a campaign file.")],
+    given: Annotated[str, typer.Argument(metavar="INPUT", help=_INPUT)],
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Parquet or CSV file to write; else the lowest are shown.")
+        Path | None, typer.Option("--output", "-o", help="Parquet or CSV file to write; else the best are shown.")
     ] = None,
     column: ColumnOption = None,
     dask: DaskOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows shown without --output.")] = 25,
+    highest: Annotated[
+        bool | None,
+        typer.Option(
+            "--highest/--lowest", help="Which rows are shown without --output: the lowest, of classes the highest."
+        ),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a file that is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Predict all rows of an input: mean, std, 90 % interval, and how far each is from the training data."""
-    from matscout.cli.training import PredictRequest
-    from matscout.cli.training import predict as predict_rows
+    with stoppable() as written:
+        from matscout.cli.predicting import PredictRequest
+        from matscout.cli.predicting import predict as predict_rows
 
-    predict_rows(PredictRequest(model, given, output, column, dask, limit, as_json))
+        predict_rows(PredictRequest(model, given, output, column, dask, limit, highest, replace, as_json), written)
 
 
 @models.command(epilog="Example: matscout model card e_form.model --plots plots")
@@ -146,12 +174,13 @@ def card(
     model: ModelFolder,
     *,
     plots: Annotated[Path | None, typer.Option("--plots", metavar="FOLDER", help="Draw its plots as pages.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print all scores.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what a model was trained on, and how it did on rows it had not seen."""
     from matscout.cli.model_cards import show_card
 
-    show_card(model, plots, as_json=as_json)
+    show_card(model, plots, everything=everything, as_json=as_json)
 
 
 @models.command(epilog="Example: matscout model explain e_form.model held_out.csv --target e_form --how formula")

@@ -24,21 +24,40 @@ def write_predictions(parts: Iterable[PredictedRows], path: Path) -> dict[str, i
     Raises
     ------
     UserError
-        There is no row.
+        There is no row, or none can be predicted: then no file is written.
     """
     counts = {"rows": 0, "errors": 0, "outside": 0}
+    first = ""
 
     def counted() -> Iterable[Any]:
+        nonlocal first
         for part in parts:
             counts["rows"] += len(part)
             counts["errors"] += len(part.errors)
             counts["outside"] += int(part.prediction.outside.sum())
+            first = first or first_error(part)
             yield part.frame()
-        if not counts["rows"]:
-            raise UserError("the input holds no row to predict")
+        check_predicted(counts["rows"], counts["errors"], first)
 
-    write_whole(path, lambda file: (_write_csv if path.suffix == ".csv" else _write_parquet)(counted(), file))
+    write_whole(path, lambda file: (_write_csv if path.suffix.lower() == ".csv" else _write_parquet)(counted(), file))
     return counts
+
+
+def first_error(part: PredictedRows) -> str:
+    """Say which row of a part cannot be predicted first, and why; nothing where all can."""
+    if not part.errors:
+        return ""
+    row = min(part.errors)
+    return f"{part.ids[row]}: {part.errors[row]}"
+
+
+def check_predicted(n_rows: int, n_errors: int, first: str) -> None:
+    """Raise a `UserError` where nothing was predicted."""
+    if not n_rows:
+        raise UserError("the input holds no row to predict")
+    if n_errors == n_rows:
+        what = "the only row cannot be predicted" if n_rows == 1 else f"none of {n_rows:,} rows can be predicted"
+        raise UserError(f"{what}: row {first}")
 
 
 def _write_csv(frames: Iterable[Any], file: IO[bytes]) -> None:

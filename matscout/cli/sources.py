@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import sys
+import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,8 @@ from matscout.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import pandas as pd
 
     from matscout.featurizers.parts import Part, Source
 
@@ -41,7 +46,74 @@ def open_source(given: str, column: str | None) -> Iterator[Source]:
         with _store_source(given) as source:
             yield source
     else:
-        yield read_source(given, column=column)
+        with _csv_in_plain_words(Path(given)):
+            source = read_source(given, column=column)
+        yield source
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """Read results that stand apart from the rows they belong to, as CSV or Parquet with a column ``id``.
+
+    Raises
+    ------
+    UserError
+        There is no such file, it cannot be read, or it has no column ``id``.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    if path.name.lower().endswith((".csv", ".csv.gz")):
+        with _csv_in_plain_words(path):
+            try:
+                frame = pd.read_csv(path, converters={"id": str}, index_col=False, low_memory=False)
+            except (ValueError, OSError, EOFError, zlib.error) as error:
+                raise UserError(f"{path} cannot be read as CSV: {error}") from error
+    elif path.suffix.lower() == ".parquet":
+        try:
+            frame = pd.read_parquet(path)
+        except (ValueError, OSError) as error:
+            raise UserError(f"{path} cannot be read as Parquet: {error}") from error
+    else:
+        raise UserError(f"{path}: results are read from CSV or Parquet: its name must end in .csv or .parquet")
+    if "id" not in frame.columns:
+        raise UserError(f'{path} has no column "id", which says the row that each result belongs to')
+    return frame
+
+
+@contextmanager
+def _csv_in_plain_words(path: Path) -> Iterator[None]:
+    """Say what is wrong with a CSV file before pandas does, and what pandas says of its characters in plain words."""
+    if path.name.lower().endswith((".csv", ".csv.gz")) and path.is_file():
+        _check_header(path)
+    try:
+        yield
+    except UserError as error:
+        if "codec can't decode" in str(error):
+            raise _not_utf8(path) from error
+        raise
+
+
+def _check_header(path: Path) -> None:
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+            names = next(csv.reader(file), [])
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path) from error
+    except (OSError, EOFError, zlib.error, csv.Error):
+        return  # who reads it whole says what is wrong
+    if not any(name.strip() for name in names):
+        raise UserError(f"{path} is empty: its first line must name the columns")
+    if len(names) == 1 and names[0].count(";"):
+        raise UserError(f"the columns of {path} are separated by semicolons: save it with commas")
+    for name in names:
+        if name.strip() and names.count(name) > 1:
+            raise UserError(f'{path} has {names.count(name)} columns "{name}": rename or remove the others')
+
+
+def _not_utf8(path: Path) -> UserError:
+    return UserError(f"{path} is not written in UTF-8: save it as CSV UTF-8")
 
 
 def _campaign_source(file: Path) -> Source:

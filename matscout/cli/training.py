@@ -1,30 +1,32 @@
-"""`matscout train` and `matscout predict`: a model of any column of a file, and what it says of other rows."""
+"""`matscout train`: a model of any column of a file."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
+import tempfile
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
-from typer import Exit, echo
+from typer import echo
 
-from matscout.cli import EXIT_STOPPED, printable
-from matscout.cli.judging import Judging, check_judging, judge
+from matscout.cli import printable
+from matscout.cli.judging import Judging, check_judging, judge, plan_judging
 from matscout.cli.model_cards import print_card
 from matscout.cli.output import duration, print_json
-from matscout.cli.sources import listed_names, open_source
-from matscout.errors import UserError
+from matscout.cli.row_groups import row_groups
+from matscout.cli.sources import listed_names, open_source, read_results
+from matscout.cli.train_options import default_missing, given_options, in_our_words
+from matscout.cli.waiting import status
+from matscout.errors import UserError, warn
 from matscout.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from matscout.featurizers.parts import Source
-    from matscout.models.model import Model, PredictedRows
+    from matscout.models.model import Model
     from matscout.models.training_data import TrainingData
 
 SHOWN_ERRORS = 5
@@ -36,6 +38,7 @@ class TrainRequest:
 
     input: str
     target: str
+    targets: Path | None
     output: Path
     surrogate: str
     features: tuple[str, ...]
@@ -53,30 +56,35 @@ class TrainRequest:
     as_json: bool
 
 
-def train(request: TrainRequest) -> None:
-    """Train a model, judge it, keep it, and print its card."""
-    from matscout.models.model import check_place, fit_model
-    from matscout.models.registry import make_surrogate, surrogate_class
-    from matscout.models.training_data import read_training_data
+def train(request: TrainRequest, written: list[Path]) -> None:
+    """Train a model, judge it, keep it, and print its card; the folder it is kept in is put into `written`."""
+    with in_our_words():
+        model, rows = _trained(request)
+        place = _keep(model, request.output, replace=request.replace)
+    written.append(place)
+    _say_trained(request, rows, model, place)
 
-    check_place(request.output, replace=request.replace)  # before hours are spent
-    takes = surrogate_class(request.surrogate).takes
-    if request.features and takes != "features":
-        raise UserError(f"{request.surrogate} learns from {takes}: --features belongs to surrogates of features")
-    check_judging(request.judging)
-    options = _options(request)
-    make_surrogate(request.surrogate, **options)  # a wrong option is said before anything is read
-    with open_source(request.input, request.column) as source, _stoppable(request.output):
+
+def _trained(request: TrainRequest) -> tuple[Model, TrainingData]:
+    """Train and judge; whatever can be checked is checked before hours are spent."""
+    from matscout.models.model import fit_model
+    from matscout.models.registry import surrogate_class
+
+    options = _checked_options(request)
+    takes, task = surrogate_class(request.surrogate).takes, options.get("task", "regression")
+    results = None if request.targets is None else read_results(request.targets)
+    with open_source(request.input, request.column) as source:
         features = listed_names(request.features) or (["magpie"] if source.kind == "formulas" else ["magpie", "sites"])
-        with _status(f"reading {source.name}"):
-            dask = (request.dask or get_settings().dask) if takes == "features" else None
-            rows = read_training_data(source, request.target, takes, features, dask)
+        with status(f"reading {source.name}"):
+            rows = _read(request, source, features, results)
             groups = row_groups(source, rows, request.group_by)
+            plan = plan_judging(request.judging, rows, groups, takes=takes, task=task, seed=request.seed)
         tuning = None
+        given = dict(options)
         if request.tune:
             tuning = _tuned(request, rows, groups, options)
             options |= tuning["best"]
-        with _status(f"training {request.surrogate} on {len(rows):,} rows"):
+        with status(f"training {request.surrogate} on {len(rows):,} rows"):
             model = fit_model(
                 rows,
                 groups,
@@ -87,62 +95,64 @@ def train(request: TrainRequest) -> None:
                 options=options,
                 groups_by=request.group_by,
             )
-        with _status("judging it") as tell:
-            report = judge(model, rows, groups, request.group_by, request.judging, tell, _maker(request, options))
+        report = None
+        if plan is not None:
+            with status("judging it") as tell:
+                make = _maker(request, given if request.tune else options)
+                report = judge(model, rows, groups, plan, request.judging, tell, make)
     model.card = model.card.model_copy(update={"report": report, "tuning": tuning, "data_licence": request.licence})
-    model.save(request.output, replace=request.replace)
-    _say_trained(request, rows, model)
+    return model, rows
 
 
-def _options(request: TrainRequest) -> dict[str, Any]:
-    options: dict[str, Any] = {"seed": request.seed}
-    if request.missing is not None:
-        options["missing"] = request.missing
-    for one in request.options:
-        name, equals, text = one.partition("=")
-        if not equals or not name.strip():
-            raise UserError(f'--option takes NAME=VALUE, such as n_members=5, got "{one}"')
-        try:
-            options[name.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f'--option {name}: "{text}" is no value: {error}') from error
+def _checked_options(request: TrainRequest) -> dict[str, Any]:
+    """Options of the surrogate, where nothing speaks against the request."""
+    from matscout.models.model import check_place
+    from matscout.models.registry import make_surrogate, surrogate_class
+    from matscout.models.validation import default_space
+
+    check_place(request.output, replace=request.replace)
+    takes = surrogate_class(request.surrogate).takes
+    if request.features and takes != "features":
+        raise UserError(f"{request.surrogate} learns from {takes}: --features belongs to surrogates of features")
+    options = given_options(request.options, request.missing, request.seed)
+    missing = default_missing(request.surrogate)
+    if missing is not None:
+        options.setdefault("missing", missing)
+    check_judging(request.judging, options.get("task", "regression"))
+    make_surrogate(request.surrogate, **options)
+    if request.tune:
+        default_space(request.surrogate, options)
+    _check_writable(request.output)
     return options
 
 
-def row_groups(source: Source, rows: TrainingData, by: str) -> Any:
-    """Label of each row, shape (n,): rows of one label are held out together; None where each stands for itself."""
-    if by == "none":
-        return None
-    if by == "chemical-system":
-        return rows.chemical_systems()
-    if by == "composition":
-        keys = np.concatenate([rows.compositions.numbers, rows.compositions.fractions.round(6)], axis=1)
-        return np.unique(keys, axis=0, return_inverse=True)[1].ravel()
-    if by in {"label", "prototype"} and source.kind != "formulas":
-        return _structure_groups(source, rows, by)
-    if by in rows.columns:
-        return rows.columns[by].astype(str)
-    if by in {"label", "prototype"}:
-        raise UserError(f"--group-by {by} needs crystals: {source.name} holds formulas")
-    known = ", ".join(("chemical-system", "composition", "label", "prototype", "none", *rows.columns))
-    raise UserError(f'--group-by "{by}" is neither a way of grouping nor a column. Known: {known}.')
+def _check_writable(place: Path) -> None:
+    """Make a folder where the model will be, and remove it."""
+    folder = place.absolute().parent
+    try:
+        Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=folder)).rmdir()
+    except OSError as error:
+        raise UserError(f"no model can be kept in {folder}: {error.strerror}") from error
 
 
-def _structure_groups(source: Source, rows: TrainingData, by: str) -> Any:
-    from matscout.workflows.enumeration import split_groups
+def _read(request: TrainRequest, source: Source, features: Sequence[str], results: Any) -> TrainingData:
+    from matscout.models.registry import surrogate_class
+    from matscout.models.training_data import read_training_data
 
-    wanted = set(rows.row_numbers.tolist())
-    structures, start = [], 0
-    for part in source.parts(1_000):
-        structures += [part.crystal(row).structure() for row in range(len(part)) if start + row in wanted]
-        start += len(part)
-    return split_groups(structures, by=by)
+    takes = surrogate_class(request.surrogate).takes
+    dask = (request.dask or get_settings().dask) if takes == "features" else None
+    try:
+        return read_training_data(source, request.target, takes, features, dask, results)
+    except UserError as error:
+        if results is not None or "has no column" not in str(error) or "Did you mean" in str(error):
+            raise
+        raise UserError(f"{error} Results in a file of their own, with a column id: --targets FILE") from error
 
 
 def _tuned(request: TrainRequest, rows: TrainingData, groups: Any, options: dict[str, Any]) -> dict[str, Any]:
     from matscout.models.validation import tune
 
-    with _status(f"trying {request.tune} sets of options"):
+    with status(f"trying {request.tune} sets of options"):
         found = tune(
             request.surrogate,
             rows.inputs,
@@ -162,126 +172,67 @@ def _maker(request: TrainRequest, options: dict[str, Any]) -> Callable[[], Any]:
 
     if not request.tune:
         return lambda: make_surrogate(request.surrogate, **options)
-    given = _options(request)
-    return lambda: TunedSurrogate(request.surrogate, n_trials=request.tune, options=given, seed=request.seed)
+    return lambda: TunedSurrogate(request.surrogate, n_trials=request.tune, options=options, seed=request.seed)
 
 
-def _say_trained(request: TrainRequest, rows: TrainingData, model: Model) -> None:
+def _keep(model: Model, place: Path, *, replace: bool) -> Path:
+    """Keep the model; beside its place where something else has been put there meanwhile. Return where it is."""
+    try:
+        model.save(place, replace=replace)
+    except UserError as error:
+        if not place.exists():
+            raise
+        beside = next(one for one in (place.with_name(f"{place.name}-{n}") for n in count(2)) if not one.exists())
+        model.save(beside)
+        warn(f"{error}. The model is kept in {beside}")
+        return beside
+    return place
+
+
+def _say_trained(request: TrainRequest, rows: TrainingData, model: Model, place: Path) -> None:
+    unknown = _unknown_features(rows, model)
     if request.as_json:
-        left_out = [{"row": row, "reason": reason} for row, reason in rows.left_out.items()]
-        print_json({"model": str(request.output), "left_out": left_out, "card": model.card.model_dump(mode="json")})
+        left_out = [one._asdict() for one in rows.left_out]
+        card = model.card.model_dump(mode="json")
+        print_json({"model": str(place), "left_out": left_out, "unknown_features": unknown, "card": card})
         return
     unit = f" ({request.unit})" if request.unit else ""
-    echo(f"{rows.name}: {len(rows):,} rows with {request.target}{unit}")
+    echo(f"{rows.name}: {_rows(len(rows))} with {request.target}{unit}")
     if rows.left_out:
-        echo(f"{len(rows.left_out):,} rows left out:")
-        for row, reason in list(rows.left_out.items())[:SHOWN_ERRORS]:
-            echo(f"  row {printable(row)}: {printable(reason)}")
+        from matscout.models.result_columns import named_row
+
+        echo(f"{_rows(len(rows.left_out))} left out:")
+        for one in rows.left_out[:SHOWN_ERRORS]:
+            echo(f"  {printable(named_row(one.row, one.id))}: {printable(one.reason)}")
         if len(rows.left_out) > SHOWN_ERRORS:
             echo(f"  and {len(rows.left_out) - SHOWN_ERRORS:,} more")
-    print_card(model.card)
-    echo(f"trained in {duration(model.card.training_seconds)}, kept in {request.output}")
-    echo(f"next: matscout predict {request.output} CANDIDATES -o predictions.parquet")
-
-
-@dataclass(frozen=True)
-class PredictRequest:
-    """What `matscout predict` was asked for."""
-
-    model: Path
-    input: str
-    output: Path | None
-    column: str | None
-    dask: str | None
-    limit: int
-    as_json: bool
-
-
-def predict(request: PredictRequest) -> None:
-    """Predict all rows of an input: into a file, or the lowest of them onto the screen."""
-    from matscout.models.model import Model
-
-    if request.output is not None:
-        _check_prediction_file(request.output, request.input)
-    model = Model.load(request.model)
-    with open_source(request.input, request.column) as source, _stoppable(request.output):
-        client = (request.dask or get_settings().dask) if model.surrogate.surrogate.takes == "features" else None
-        if request.output is None:
-            _show_lowest(request, model, model.iterate_predictions(source, client))
-            return
-        from matscout.cli.prediction_files import write_predictions
-
-        written = write_predictions(_counted(model.iterate_predictions(source, client), source), request.output)
-    if request.as_json:
-        print_json({"model": str(request.model), "input": request.input, "output": str(request.output), **written})
-        return
-    echo(f"{source.name}: {written['rows']:,} rows predicted by {request.model}, written to {request.output}")
-    if written["outside"]:
-        share = 100 * written["outside"] / max(1, written["rows"])
-        echo(
-            f"{written['outside']:,} ({share:.0f} %) are outside of what the model was trained on: do not rely on them"
+    if unknown is not None and unknown["rows"]:
+        done = (
+            "left to the model, which has a way of its own" if unknown["missing"] == "native" else "medians put there"
         )
-    if written["errors"]:
-        echo(f"{written['errors']:,} could not be predicted; the column error says why")
+        echo(
+            f"unknown features in {_rows(unknown['rows'])}, {unknown['columns']:,} of {unknown['all_columns']:,} "
+            f"columns: {done} (--missing {unknown['missing']})"
+        )
+    print_card(model.card)
+    echo(f"trained in {duration(model.card.training_seconds)}, kept in {place}")
+    echo(f"next: matscout predict {place} CANDIDATES -o predictions.parquet")
 
 
-def _check_prediction_file(output: Path, given: str) -> None:
-    if output.suffix not in {".parquet", ".csv"}:
-        raise UserError(f"{output}: predictions are written as Parquet or CSV: end its name in .parquet or .csv")
-    if not output.absolute().parent.is_dir():
-        raise UserError(f"no folder {output.absolute().parent}: make it first")
-    if output.is_dir():
-        raise UserError(f"{output} is a folder: name a file in it")
-    if output.exists() and Path(given).exists() and output.samefile(given):
-        raise UserError(f"{output} is the input: name another file")
+def _unknown_features(rows: TrainingData, model: Model) -> dict[str, Any] | None:
+    """Count rows and columns with unknown features, and say what was done; None without features."""
+    from matscout.models.inputs import FeatureInputs
+
+    if not isinstance(rows.inputs, FeatureInputs):
+        return None
+    unknown = np.isnan(rows.inputs.values)
+    return {
+        "rows": int(unknown.any(axis=1).sum()),
+        "columns": int(unknown.any(axis=0).sum()),
+        "all_columns": unknown.shape[1],
+        "missing": model.card.options.get("missing"),
+    }
 
 
-def _counted(parts: Iterator[PredictedRows], source: Source) -> Iterator[PredictedRows]:
-    """Show a bar on a terminal while parts go by."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("predicting", total=source.n_rows or source.about)
-        for part in parts:
-            yield part
-            bar.advance(task, len(part))
-
-
-def _show_lowest(request: PredictRequest, model: Model, parts: Iterator[PredictedRows]) -> None:
-    """Print the rows of the lowest mean: all are predicted, and only these kept."""
-    import pandas as pd
-
-    from matscout.cli.model_cards import print_predictions
-
-    best = pd.DataFrame()
-    n_rows = n_errors = 0
-    for part in parts:
-        frame = part.frame()
-        n_rows += len(frame)
-        n_errors += len(part.errors)
-        best = frame if best.empty else pd.concat([best, frame], ignore_index=True)
-        best = best.sort_values("mean", kind="stable").head(request.limit)
-    print_predictions(best, model.card, n_rows=n_rows, n_errors=n_errors, as_json=request.as_json)
-
-
-@contextmanager
-def _status(words: str) -> Iterator[Callable[[str], None]]:
-    """Say what is being done, on a terminal only; what is yielded says more of it."""
-    from rich.console import Console
-
-    if not sys.stderr.isatty():
-        yield lambda _words: None
-        return
-    with Console(stderr=True).status(words) as status:
-        yield status.update
-
-
-@contextmanager
-def _stoppable(output: Path | None) -> Iterator[None]:
-    """End in one line where the user presses Ctrl-C: files and folders appear whole or not at all."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.stderr.write(f"stopped{f', {output} was not written' if output else ''}\n")
-        raise Exit(EXIT_STOPPED) from None
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"

@@ -22,7 +22,9 @@ from matscout.db.candidates import CandidateTable
 from matscout.db.files import write_whole
 from matscout.featurizers.amounts import amounts_of_table
 from matscout.featurizers.elements import site_table
+from matscout.featurizers.selection.scale import one_thread
 from matscout.models.inputs import CompositionInputs, CrystalInputs, FeatureInputs
+from matscout.models.kept_files import read_arrays, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +100,9 @@ class Domain:
         rng = np.random.default_rng(seed)
         matrix = _matrix(inputs)
         centre, scale = _centre_and_scale(matrix)
-        axes = _principal_axes(matrix[_some(rng, len(matrix), MOST_REFERENCES)], centre, scale)
-        coordinates = _coordinates(matrix, centre, scale, axes)
+        with one_thread():
+            axes = _principal_axes(matrix[_some(rng, len(matrix), MOST_REFERENCES)], centre, scale)
+            coordinates = _coordinates(matrix, centre, scale, axes)
         labels = np.arange(len(matrix)) if groups is None or (groups == groups[0]).all() else groups
         chosen = _some(rng, len(matrix), _MOST_CHOSEN_FROM)
         chosen = chosen[_far_apart(coordinates[chosen], MOST_REFERENCES)]
@@ -119,7 +122,8 @@ class Domain:
             rows = slice(start, start + _CHUNK_ROWS)
             part = inputs.take(rows)
             matrix = _matrix(part, self.centre)
-            coordinates = _coordinates(matrix, self.centre, self.scale, self.axes)
+            with one_thread():
+                coordinates = _coordinates(matrix, self.centre, self.scale, self.axes)
             distances = np.asarray(tree.query(coordinates, k=[*range(1, neighbours + 1)])[0])
             nearest = (distances.mean(axis=1) / self.unit).round(_DECIMALS)
             found[rows] = np.where(self._is_new(part, matrix), np.maximum(nearest + NEW, _JUST_OUTSIDE), nearest)
@@ -141,10 +145,11 @@ class Domain:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Take up what `save` kept."""
-        with np.load(path, allow_pickle=False) as arrays:
+        """Take up what `save` kept; a `DamagedError` says where it cannot be read."""
+        with reading(path):
+            arrays = read_arrays(path)
             found: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
-        return cls(**found | {"unit": float(found["unit"])})
+            return cls(**found | {"unit": float(found["unit"])})
 
 
 def _some(rng: np.random.Generator, n: int, most: int) -> NDArray[np.intp]:

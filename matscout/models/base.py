@@ -14,7 +14,9 @@ from typing_extensions import override
 from matscout.db.files import write_text
 from matscout.errors import UserError
 from matscout.models.inputs import FeatureInputs, InputKind, Inputs, as_inputs
-from matscout.models.options import check_choice, check_number
+from matscout.models.kept_files import FORM, check_form, reading
+from matscout.models.labels import known_labels
+from matscout.models.options import check_choice, check_number, plain
 from matscout.models.prediction import Prediction, joined
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ Task = Literal["regression", "classification"]
 
 CHUNK_ROWS = 32_768
 """Rows predicted at a time: bounds the memory beside features and result."""
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest size of a feature: many models take it in single precision, where a larger one is infinite."""
 
 DOCUMENT = "surrogate.json"
 """File in a kept surrogate's folder that says what it is."""
@@ -56,6 +61,8 @@ class Surrogate(ABC):
     """What it learns from."""
     tasks: ClassVar[tuple[Task, ...]] = ("regression",)
     """What it can learn."""
+    regression_options: ClassVar[tuple[str, ...]] = ()
+    """Options of a regression alone."""
     held_out_part: ClassVar[float | None] = None
     """Share of the rows on which it is calibrated, where training is too dear for a cross-validation; else None."""
 
@@ -64,6 +71,8 @@ class Surrogate(ABC):
 
     def __post_init__(self) -> None:
         self._training: Inputs | None = None
+        for field in fields(self):  # JSON takes none of NumPy's numbers
+            setattr(self, field.name, plain(getattr(self, field.name)))
         self.check_number("seed", self.seed, 0, integer=True)
         self.check_choice("task", self.task, self.tasks)
 
@@ -86,12 +95,15 @@ class Surrogate(ABC):
         Raises
         ------
         UserError
-            The target is constant, is no 0 or 1 in a classification, or unknown features are refused.
+            The target is constant, is no 0 or 1 in a classification, a label is unknown, or unknown features are
+            refused.
         ValueError
-            Shapes do not match, there is no row, a feature is infinite or a target is not finite.
+            Shapes do not match, there is no row, a feature is infinite, also in single precision, or a target is not
+            finite.
         """
         inputs, target, labels = checked_data(self.takes, X, y, groups)
         check_target(target, self.task)
+        self._training = None  # a fit that fails leaves nothing that predicts
         self._fit(inputs, target, labels)
         self._training = inputs.take(slice(0, 0))
         return self
@@ -103,7 +115,8 @@ class Surrogate(ABC):
         inputs = as_inputs(self.takes, X)
         self._check_inputs(inputs)
         starts = range(0, max(len(inputs), 1), CHUNK_ROWS)
-        return joined([self._predict(inputs.take(slice(start, start + CHUNK_ROWS))) for start in starts])
+        found = joined([self._predict(inputs.take(slice(start, start + CHUNK_ROWS))) for start in starts])
+        return replace(found, law="bernoulli") if self.task == "classification" else found
 
     def unfitted(self) -> Self:
         """Return a new surrogate with the same options that has learnt nothing."""
@@ -126,6 +139,7 @@ class Surrogate(ABC):
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         document = {
+            "version": FORM,
             "surrogate": self.name,
             "options": self.options(),
             "columns": _columns(self._training),
@@ -135,8 +149,10 @@ class Surrogate(ABC):
 
     def load(self, folder: str | os.PathLike[str], document: Mapping[str, Any]) -> Self:
         """Take up what was kept in a folder; `load_surrogate` makes the surrogate and calls this."""
-        self._training = _empty_inputs(self.takes, document["columns"])
-        self._load(Path(folder), document["state"])
+        with reading(Path(folder) / DOCUMENT):
+            check_form(Path(folder) / DOCUMENT, document["version"])
+            self._training = _empty_inputs(self.takes, document["columns"])
+            self._load(Path(folder), document["state"])
         return self
 
     def _check_inputs(self, inputs: Inputs) -> None:  # noqa: B027 -- only columns of features have something to check
@@ -197,14 +213,15 @@ class FeatureSurrogate(Surrogate):
         return self._predict_features(self._known(inputs))
 
     def _check_values(self, inputs: FeatureInputs) -> None:
-        """Raise an error where a value is infinite, or unknown and to be refused."""
+        """Raise an error where a value is infinite in single precision, or unknown and to be refused."""
         unknown, first = 0, 0
         for start in range(0, len(inputs), CHUNK_ROWS):
             part = inputs.values[start : start + CHUNK_ROWS]
-            if np.isfinite(part).all():
+            if (np.abs(part) <= LARGEST).all():
                 continue
-            if (infinite := np.isinf(part).any(axis=0)).any():
-                raise ValueError(f"X is infinite in column {int(infinite.argmax())}")
+            if (infinite := (np.abs(part) > LARGEST).any(axis=0)).any():
+                column = int(infinite.argmax())
+                raise ValueError(f"X is infinite in column {column}: no feature may be larger than {LARGEST:.2g}")
             rows = np.flatnonzero(np.isnan(part).any(axis=1))
             first = first if unknown else start + int(rows[0])
             unknown += len(rows)
@@ -271,7 +288,7 @@ def checked_data(
     labels = np.asarray(groups)
     if labels.shape != target.shape:
         raise UserError(f"expected one group per row, shape {target.shape}, got {labels.shape}")
-    return inputs, target, np.unique(labels, return_inverse=True)[1].astype(np.intp)
+    return inputs, target, np.unique(known_labels(groups), return_inverse=True)[1].astype(np.intp)
 
 
 def check_target(y: NDArray[np.float64], task: Task) -> None:

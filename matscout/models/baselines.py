@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from matscout.db.files import write_whole
 from matscout.models.base import FeatureSurrogate, Prediction, Task
+from matscout.models.kept_files import read_arrays, reading
 from matscout.models.members import of_probabilities
 
 if TYPE_CHECKING:
@@ -102,5 +103,5 @@ class Ridge(FeatureSurrogate):
     def _load_learnt(self, folder: Path, state: Mapping[str, Any]) -> None:
         from matscout.models.linear import LinearPosterior
 
-        with np.load(folder / _FILE, allow_pickle=False) as arrays:
-            self._posterior = LinearPosterior.of_arrays({name: arrays[name] for name in arrays.files})
+        with reading(folder / _FILE):
+            self._posterior = LinearPosterior.of_arrays(read_arrays(folder / _FILE))

@@ -35,7 +35,10 @@ class CalibrationReport:
     folds
         Parts that were held out in turn; 0 where there were too few rows.
     grouped
-        Whether rows of one group were held out together.
+        Whether rows of one group were held out together. False also where one group, with more than half of the rows,
+        had to be parted, or groups left no part of a fit size: errors on new groups may then be larger.
+    smallest_training_share
+        Share of the rows that the model learnt from, of those judged by held-out rows, which learnt from the fewest.
     fallback
         True where there were too few rows to calibrate: std is then the std of the targets for every candidate.
     transform
@@ -50,7 +53,8 @@ class CalibrationReport:
         Share of the targets within the central interval of a normal distribution with the surrogate's own std, by its
         nominal percentage.
     coverage_after
-        Share within the calibrated interval, where its law and factors were fitted to other folds.
+        Share within the calibrated interval, where its law and factors were fitted to other folds. It is that of
+        intervals that are not widened: the distance of held-out rows to the rows learnt from is not measured.
     factors
         How many calibrated std to each side of the mean the interval reaches; the law of all rows, by percentage.
     slope, intercept
@@ -71,6 +75,7 @@ class CalibrationReport:
     n_held_out: int
     folds: int
     grouped: bool
+    smallest_training_share: float
     fallback: bool
     transform: str
     mae: float
@@ -141,6 +146,7 @@ def report_of(
         n_held_out=len(rows),
         folds=held_out.n_fits,
         grouped=held_out.grouped,
+        smallest_training_share=held_out.smallest_training_share,
         fallback=False,
         transform=transform,
         mae=float(np.abs(miss).mean()),
@@ -168,6 +174,7 @@ def report_of_few(n: int, law: ErrorLaw, transform: str) -> CalibrationReport:
         n_held_out=0,
         folds=0,
         grouped=False,
+        smallest_training_share=nan,
         fallback=True,
         transform=transform,
         mae=nan,

@@ -19,12 +19,12 @@ from matscout.models.base import Prediction, checked_data
 from matscout.models.calibration import CalibratedSurrogate
 from matscout.models.error_laws import INTERVALS, MIN_ROWS
 from matscout.models.inputs import FeatureInputs, as_inputs
-from matscout.models.options import check_choice
+from matscout.models.kept_files import FORM, check_form, read_json, reading
+from matscout.models.options import check_choice, plain
 from matscout.models.registry import make_surrogate
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -35,7 +35,6 @@ MODES = ("correct", "feature")
 """How the cheap result is used: as the baseline to be corrected, or as a feature."""
 
 DOCUMENT = "delta.json"
-_VERSION = 1
 _KNOWN, _UNKNOWN = "known", "unknown"
 _COLUMNS = ("cheap result", "cheap result known")
 
@@ -85,7 +84,8 @@ class DeltaSurrogate:
 
     def __init__(self, surrogate: str = "xgboost", *, mode: str = "correct", **options: Any) -> None:
         check_choice("mode", mode, MODES)
-        self.name, self.mode, self.options = surrogate, mode, dict(options)
+        self.name, self.mode = surrogate, mode
+        self.options = {name: plain(value) for name, value in options.items()}
         self._plain = self._made()
         self._correction: CalibratedSurrogate | None = None
         self.slope: float | None = None
@@ -182,7 +182,7 @@ class DeltaSurrogate:
         if self._correction is not None:
             self._correction.save(place / "correction")
         document = {
-            "version": _VERSION,
+            "version": FORM,
             "surrogate": self.name,
             "mode": self.mode,
             "options": self.options,
@@ -201,17 +201,16 @@ class DeltaSurrogate:
             There is none in the folder, or it was kept by another version.
         """
         file = Path(folder) / DOCUMENT
-        try:
-            document: Mapping[str, Any] = json.loads(file.read_text())
+        if not file.is_file():
+            raise UserError(f"no delta surrogate is kept in {folder}: it holds no {DOCUMENT}")
+        with reading(file):
+            document = read_json(file)
+            check_form(file, document["version"])
             loaded = cls(document["surrogate"], mode=document["mode"], **document["options"])
             loaded.slope, loaded._filling = document["slope"], document["filling"]
-        except FileNotFoundError as error:
-            raise UserError(f"no delta surrogate is kept in {folder}: {error.filename} is not there") from error
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise UserError(f"{file} was not written by this version of matscout: {error}") from error
-        loaded._plain = CalibratedSurrogate.load(file.parent / "plain")
-        if loaded.slope is not None:
-            loaded._correction = CalibratedSurrogate.load(file.parent / "correction")
+            loaded._plain = CalibratedSurrogate.load(file.parent / "plain")
+            if loaded.slope is not None:
+                loaded._correction = CalibratedSurrogate.load(file.parent / "correction")
         return loaded
 
 

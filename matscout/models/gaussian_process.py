@@ -12,6 +12,7 @@ from matscout.errors import UserError
 from matscout.featurizers.selection.scale import Scale
 from matscout.models.base import FeatureSurrogate, Prediction
 from matscout.models.inputs import FeatureInputs, as_inputs
+from matscout.models.kept_files import read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,11 +172,9 @@ class GaussianProcess(FeatureSurrogate):
 
     @override
     def _load_learnt(self, folder: Path, state: Mapping[str, Any]) -> None:
-        from safetensors.torch import load_file
-
         from matscout.models import _gaussian_process_torch as gp
 
-        kept = load_file(folder / FILE)
+        kept = read_tensors(folder / FILE)
         self._kept, self._mean, self._weight = (kept.pop(name).numpy().copy() for name in ("kept", "mean", "weight"))
         self._target = (state["target"][0], state["target"][1])
         with gp.threads(self.n_threads):

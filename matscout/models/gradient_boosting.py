@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from typing_extensions import override
 from matscout.db.files import write_whole
 from matscout.errors import UserError
 from matscout.models.base import FeatureSurrogate, Prediction, Task
+from matscout.models.kept_files import read_bytes, reading
 from matscout.models.members import combined
 
 if TYPE_CHECKING:
@@ -33,12 +35,13 @@ _GROWTH = ("depthwise", "lossguide")
 
 @dataclass(kw_only=True)
 class XGBoostEnsemble(FeatureSurrogate):
-    """Boosted trees, several times, each time with other weights of the rows.
+    """Boosted trees, several times, each time with other weights of the rows, or other rows and columns.
 
     The weights are those of the Bayesian bootstrap (Rubin, Ann. Statist. 9, 130 (1981), doi:10.1214/aos/1176345338):
     no member loses rows altogether, which with some tens of rows costs accuracy. The defaults are for 20 to some
     hundred rows and 150 to 300 features; ten thousands of rows want deeper trees, and more of them. Trees: Chen,
-    Guestrin, KDD 785 (2016), doi:10.1145/2939672.2939785.
+    Guestrin, KDD 785 (2016), doi:10.1145/2939672.2939785. Members learn the target less its mean, which is added to
+    what they predict.
 
     Parameters
     ----------
@@ -56,6 +59,9 @@ class XGBoostEnsemble(FeatureSurrogate):
         Share of the rows that a tree sees.
     column_fraction
         Share of the features among which a split chooses.
+    row_weights
+        ``bayesian``: members differ by the weights of the rows, drawn from the Bayesian bootstrap. ``equal``: only by
+        the rows and columns that their trees see, which is more accurate with many rows.
     objective
         What a regression minimises: ``squared_error``, ``absolute_error`` or ``pseudo_huber``.
     huber_slope
@@ -73,6 +79,7 @@ class XGBoostEnsemble(FeatureSurrogate):
     name: ClassVar[str] = "xgboost"
     tasks: ClassVar[tuple[Task, ...]] = ("regression", "classification")
     native_missing: ClassVar[bool] = True
+    regression_options: ClassVar[tuple[str, ...]] = ("objective", "huber_slope")
 
     n_members: int = 10
     n_trees: int = 100
@@ -85,6 +92,7 @@ class XGBoostEnsemble(FeatureSurrogate):
     max_bin: int = 256
     row_fraction: float = 0.5
     column_fraction: float = 0.2
+    row_weights: str = "bayesian"
     objective: str = "squared_error"
     huber_slope: float = 1.0
     early_stopping_rounds: int = 0
@@ -97,6 +105,7 @@ class XGBoostEnsemble(FeatureSurrogate):
         lowest = {"n_members": 2, "n_trees": 1, "n_threads": 1, "max_bin": 2, "max_depth": 0, "max_leaves": 0}
         for name, low in (*lowest.items(), ("early_stopping_rounds", 0)):
             self.check_number(name, getattr(self, name), low, integer=True)
+        self.check_choice("row_weights", self.row_weights, ("bayesian", "equal"))
         for name in ("min_child_weight", "l2"):
             self.check_number(name, getattr(self, name), 0)
         for name in ("learning_rate", "row_fraction", "column_fraction"):
@@ -112,8 +121,12 @@ class XGBoostEnsemble(FeatureSurrogate):
 
     @override
     def _fit_features(self, X: NDArray[np.floating], y: NDArray[np.float64], groups: NDArray[np.intp] | None) -> None:
+        # xgboost takes targets in single precision, which tells no meV/atom apart far from 0
+        self._offset = float(y.mean()) if self.task == "regression" else 0.0
+        target = y - self._offset
+
         def train(member: int) -> Any:
-            return self._member(member, X, y, groups)
+            return self._member(member, X, target, groups)
 
         with ThreadPoolExecutor(self.n_threads) as threads:
             self._members: list[Any] = list(threads.map(train, range(self.n_members)))
@@ -122,12 +135,13 @@ class XGBoostEnsemble(FeatureSurrogate):
     def _member(
         self, member: int, X: NDArray[np.floating], y: NDArray[np.float64], groups: NDArray[np.intp] | None
     ) -> Any:
-        """Train one member: an xgboost ``Booster``."""
+        """Train one member, an xgboost ``Booster``, on targets about their mean."""
         import xgboost
 
         # a generator per member, so that the first members of a larger ensemble are those of a smaller one
         rng = np.random.default_rng((self.seed, member))
-        weights = rng.standard_exponential(len(y))
+        drawn = rng.standard_exponential(len(y))
+        weights = drawn if self.row_weights == "bayesian" else np.ones(len(y))
         seed = int(rng.integers(2**31))
         if not self.early_stopping_rounds or len(y) < EARLY_STOPPING_ROWS:
             data = xgboost.QuantileDMatrix(X, y, nthread=1, max_bin=self.max_bin)
@@ -177,20 +191,31 @@ class XGBoostEnsemble(FeatureSurrogate):
     @override
     def _predict_features(self, X: NDArray[np.floating]) -> Prediction:
         single = np.ascontiguousarray(X, dtype=np.float32)
-        return combined(((member.inplace_predict(single), None) for member in self._members), self.task)
+        found = combined(((member.inplace_predict(single), None) for member in self._members), self.task)
+        return replace(found, mean=found.mean + self._offset)
 
     @override
     def _save_learnt(self, folder: Path) -> dict[str, Any]:
-        for number, member in enumerate(self._members):
-            _write(folder / _file(number), bytes(member.save_raw("ubj")))
-        return {"trees": [member.num_boosted_rounds() for member in self._members]}
+        contents = [bytes(member.save_raw("ubj")) for member in self._members]
+        for number, content in enumerate(contents):
+            _write(folder / _file(number), content)
+        return {
+            "trees": [member.num_boosted_rounds() for member in self._members],
+            "sha256": [sha256(content).hexdigest() for content in contents],
+            "offset": self._offset,
+        }
 
     @override
     def _load_learnt(self, folder: Path, state: Mapping[str, Any]) -> None:
         import xgboost
 
-        contents = [(folder / _file(number)).read_bytes() for number in range(len(state["trees"]))]
-        self._members = [xgboost.Booster(model_file=bytearray(content)) for content in contents]
+        self._members = []
+        for number, digest in enumerate(state["sha256"]):
+            file = folder / _file(number)
+            with reading(file):  # xgboost ends the process where bytes are not its own, so that they are checked before
+                content = read_bytes(file, digest)
+                self._members.append(xgboost.Booster(model_file=bytearray(content)))
+        self._offset = float(state["offset"])
         self._set_threads()
 
     def _set_threads(self) -> None:

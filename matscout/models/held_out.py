@@ -21,6 +21,9 @@ MANY_ROWS = 20_000
 LEAST_HELD_OUT = 100
 """Fewest rows of a part that alone is held out."""
 
+LARGEST_GROUP = 0.5
+"""Share of the rows above which a group is parted: without it, a model would have learnt from few rows only."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
@@ -39,7 +42,9 @@ class HeldOut:
     n_fits
         How many parts were held out, each from a fit of its own.
     grouped
-        Whether rows of one group were held out together.
+        Whether rows of one group, of every one, were held out together.
+    smallest_training_share
+        Share of all rows that the model learnt from which learnt from the fewest.
     """
 
     rows: NDArray[np.intp]
@@ -49,6 +54,7 @@ class HeldOut:
     fold_of_row: NDArray[np.intp]
     n_fits: int
     grouped: bool
+    smallest_training_share: float
 
 
 def hold_out(
@@ -57,7 +63,9 @@ def hold_out(
     """Predict rows by copies of a surrogate that were trained without them.
 
     Each part of a cross-validation is held out in turn; or only one part, where the surrogate's training is dear (its
-    `held_out_part`) or the rows are more than `MANY_ROWS`.
+    `held_out_part`) or the rows are more than `MANY_ROWS`. Groups are held out as a whole, save for one with more than
+    half of the rows (`LARGEST_GROUP`), whose rows are dealt at random. Where one part alone is held out and the groups
+    leave none of a fit size with `LEAST_HELD_OUT` rows, random rows are held out instead.
 
     Parameters
     ----------
@@ -71,22 +79,21 @@ def hold_out(
     n, seed = len(y), surrogate.seed
     share = _share(surrogate, n, folds)
     if share is None:
-        fold_of_row, grouped = assign_folds(n, folds, groups, seed=seed)
+        fold_of_row, grouped = _dealt(n, folds, groups, seed)
         parts = [fold_of_row == fold for fold in range(int(fold_of_row.max()) + 1)]
         rows, inner = np.arange(n), fold_of_row
     else:
-        fold_of_row, grouped = assign_folds(n, max(round(1 / share), 2), groups, seed=seed)
-        sizes = np.bincount(fold_of_row)
-        parts = [fold_of_row == int(np.abs(sizes - share * n).argmin())]
-        rows = np.flatnonzero(parts[0])
-        inner, _ = assign_folds(len(rows), folds, None if groups is None else groups[rows], seed=seed)
+        part, grouped = _one_part(n, share, groups, seed)
+        parts, rows = [part], np.flatnonzero(part)
+        inner, _ = _dealt(len(rows), folds, None if groups is None else groups[rows], seed)
     mean, std, epistemic = np.empty(n), np.empty(n), np.zeros(n)
     for held in parts:
         prediction = _trained_without(held, surrogate, inputs, y, groups)
         mean[held], std[held] = prediction.mean, prediction.std
         if prediction.epistemic is not None:
             epistemic[held] = prediction.epistemic
-    return HeldOut(rows, mean[rows], std[rows], epistemic[rows], inner, len(parts), grouped)
+    least = 1 - max(int(held.sum()) for held in parts) / n
+    return HeldOut(rows, mean[rows], std[rows], epistemic[rows], inner, len(parts), grouped, least)
 
 
 def _share(surrogate: Surrogate, n: int, folds: int) -> float | None:
@@ -94,7 +101,35 @@ def _share(surrogate: Surrogate, n: int, folds: int) -> float | None:
     share = surrogate.held_out_part
     if share is not None and share * n >= LEAST_HELD_OUT:
         return share
-    return 1 / folds if n > MANY_ROWS else None
+    return max(1 / folds, LEAST_HELD_OUT / n) if n > MANY_ROWS else None
+
+
+def _one_part(n: int, share: float, groups: NDArray[np.intp] | None, seed: int) -> tuple[NDArray[np.bool_], bool]:
+    """Mask of about a share of the rows, and whether groups were kept together."""
+    fold_of_row, grouped = _dealt(n, max(round(1 / share), 2), groups, seed)
+    sizes = np.bincount(fold_of_row)
+    best = int(np.abs(sizes - share * n).argmin())
+    if sizes[best] >= LEAST_HELD_OUT:
+        return fold_of_row == best, grouped
+    part = np.zeros(n, dtype=bool)
+    part[np.random.default_rng(seed).permutation(n)[: max(round(share * n), LEAST_HELD_OUT)]] = True
+    return part, False
+
+
+def _dealt(n: int, folds: int, groups: NDArray[np.intp] | None, seed: int) -> tuple[NDArray[np.intp], bool]:
+    """Deal rows into parts, groups as a whole save for one that is too large, as `assign_folds` does."""
+    if groups is None:
+        return assign_folds(n, folds, seed=seed)
+    numbers = np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(numbers)
+    largest = int(sizes.argmax())
+    if sizes[largest] <= LARGEST_GROUP * n:
+        return assign_folds(n, folds, groups, seed=seed)
+    if len(sizes) == 1:
+        return assign_folds(n, folds, seed=seed)
+    alone = numbers == largest
+    numbers[alone] = len(sizes) + np.arange(int(alone.sum()))  # each of its rows is a group of its own
+    return assign_folds(n, folds, numbers, seed=seed)[0], False
 
 
 def _trained_without(

@@ -31,6 +31,7 @@ _NEWTON_STEPS = 100
 _SMALLEST_STEP = 1e-6
 _CONVERGED = 1e-14  # of the loss, per row
 _SMALLEST_LEFT = 1e-12  # of a row's weight in its own prediction, to 1: guards a division
+_ROUNDING = 1e-10  # of its largest value: a column whose values differ by no more is constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,8 @@ class LinearPosterior:
     Attributes
     ----------
     centre, scale
-        Features become (x - centre) / scale, shape (p,); the scale of a constant one is infinite.
+        Features become (x - centre) / scale, shape (p,); the scale of one that is constant but for rounding is
+        infinite.
     weights
         Expected coefficients, shape (p,).
     intercept, intercept_variance
@@ -242,9 +244,9 @@ def _standardised(
     Rows (n, r), singular values (r,) and axes (p, r), those of no spread left out.
     """
     values = np.asarray(X, dtype=np.float64)
-    constant = values.max(axis=0) == values.min(axis=0)
     centre, scale = values.mean(axis=0), values.std(axis=0)
-    scale[constant] = np.inf
+    constant = np.ptp(values, axis=0) <= _ROUNDING * np.abs(values).max(axis=0)
+    scale[constant | ~(scale > 0)] = np.inf  # the squares of tiny values are 0
     rows, singular, axes = np.linalg.svd((values - centre) / scale, full_matrices=False)
     known = singular > max(values.shape) * np.finfo(float).eps * singular[0]
     rows, singular, axes = rows[:, known], singular[known], axes[known].T

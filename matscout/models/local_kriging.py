@@ -15,6 +15,7 @@ from matscout.errors import UserError
 from matscout.models.base import Surrogate
 from matscout.models.element_kernel import Neighbours, element_vectors, nearest, positions
 from matscout.models.inputs import CompositionInputs, FeatureInputs, InputKind, as_inputs
+from matscout.models.kept_files import read_arrays, reading
 from matscout.models.kriging import KERNELS, Kriged, krige
 from matscout.models.prediction import Prediction
 
@@ -299,9 +300,10 @@ class LocalKriging(Surrogate):
 
     @override
     def _load(self, folder: Path, state: Mapping[str, Any]) -> None:
-        with np.load(folder / FILE, allow_pickle=False) as archive:
-            self._known = CompositionInputs(archive["numbers"], archive["fractions"])
-            self._target, self._vectors = archive["target"], archive["element_vectors"]
+        with reading(folder / FILE):
+            kept = read_arrays(folder / FILE)
+            self._known = CompositionInputs(kept["numbers"], kept["fractions"])
+            self._target, self._vectors = kept["target"], kept["element_vectors"]
         self._points = positions(self._known, self._vectors)
         self._learnt = Hyperparameters(**state)
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from matscout.db.files import write_text
-from matscout.errors import UserError
+from matscout.errors import UserError, warn
 from matscout.featurizers.parts import Source, source_of
 from matscout.models.calibration import CalibratedSurrogate
 from matscout.models.inputs import CompositionInputs, CrystalInputs, FeatureInputs
-from matscout.models.model_card import ModelCard, now, package_versions
+from matscout.models.kept_files import check_fingerprints, check_form, fingerprints, read_json, reading
+from matscout.models.model_card import ModelCard, now, other_releases, package_versions
 from matscout.models.registry import make_surrogate, surrogate_class
 from matscout.models.training_data import PART_ROWS, read_training_data
 from matscout.models.validation.cross_validation import summary_of
@@ -185,9 +185,11 @@ class Model:
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.absolute().parent))
         try:
             self.surrogate.save(temporary / _CALIBRATED)
-            write_text(temporary / CARD, self.card.model_dump_json(indent=1) + "\n")
+            card = self.card.model_copy(update={"files": fingerprints(temporary)})
+            write_text(temporary / CARD, card.model_dump_json(indent=1) + "\n")
             temporary.chmod(0o755)
             _put(temporary, place)
+            self.card = card
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -198,13 +200,18 @@ class Model:
         Raises
         ------
         UserError
-            There is no model in the folder, or it was kept by another version.
+            There is no model in the folder, it was kept in another form, or a file is not as it was kept.
         """
         from matscout.featurizers.base import Featurizer
 
-        card = read_card(folder)
-        features = [one if isinstance(one, str) else Featurizer.from_recipe(one) for one in card.features]
-        return cls(CalibratedSurrogate.load(Path(folder) / _CALIBRATED), features, card)
+        place, card = Path(folder), read_card(folder)
+        with reading(place / CARD):
+            check_fingerprints(place, card.files)
+            features = [one if isinstance(one, str) else Featurizer.from_recipe(one) for one in card.features]
+            surrogate = CalibratedSurrogate.load(place / _CALIBRATED)
+        if others := other_releases(card):
+            warn(f"{place} was trained with {'; '.join(others)}: its predictions may differ")
+        return cls(surrogate, features, card)
 
 
 def train_model(
@@ -324,20 +331,15 @@ def read_card(folder: str | os.PathLike[str]) -> ModelCard:
     Raises
     ------
     UserError
-        There is none, or it was written by another version.
+        There is none, it was written in another form, or it is damaged.
     """
     file = Path(folder) / CARD
     if not file.is_file():
         raise UserError(f"{folder} is no kept model: it holds no {CARD}")
-    try:
-        return ModelCard.model_validate_json(file.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{file} was not written by this version of matscout: {error}") from error
-
-
-def write_card(model_folder: str | os.PathLike[str], card: ModelCard) -> None:
-    """Replace the card of a kept model, as when it was judged anew."""
-    write_text(Path(model_folder) / CARD, json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
+    with reading(file):
+        document = read_json(file)
+        check_form(file, document["version"])
+        return ModelCard.model_validate(document)
 
 
 def _put(made: Path, place: Path) -> None:
@@ -376,7 +378,6 @@ def _crystals(part: Part) -> tuple[CrystalInputs, dict[int, str]]:
 
 def _spread(found: Prediction, good: NDArray[np.bool_]) -> Prediction:
     """Put predictions into the rows that are good; the others are NaN."""
-    from dataclasses import replace
 
     def spread(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
         if values is None:

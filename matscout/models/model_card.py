@@ -5,12 +5,29 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from matscout.models.kept_files import FORM
+
 PACKAGES = ("matscout", "numpy", "scikit-learn", "xgboost-cpu", "torch", "gpytorch", "chgnet", "MAPIE", "pymatgen")
 """Packages whose releases may change a prediction."""
+
+_OF_ALL = ("matscout", "numpy")
+_AT_WORK = {
+    "dummy": (),
+    "ridge": (),
+    "local_kriging": (),
+    "extra_trees": ("scikit-learn",),
+    "random_forest": ("scikit-learn",),
+    "adaboost_trees": ("scikit-learn",),
+    "xgboost": ("xgboost-cpu",),
+    "gaussian_process": ("torch", "gpytorch"),
+    "composition_network": ("torch",),
+    "crystal_graph": ("torch",),
+    "chgnet_transfer": ("torch", "chgnet"),
+}
 
 
 class ModelCard(BaseModel):
@@ -21,7 +38,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    version: Literal[1] = Field(default=1, description="Version of this form")
+    version: int = Field(default=FORM, ge=FORM, le=FORM, description="Form in which all files of the model are kept")
     created: str = Field(description="When it was trained, UTC, ISO 8601")
     target: str = Field(description="What it predicts")
     unit: str = Field(default="", description="Unit of the target")
@@ -44,6 +61,7 @@ class ModelCard(BaseModel):
     report: dict[str, Any] | None = Field(default=None, description="Report card, where the model was judged")
     tuning: dict[str, Any] | None = Field(default=None, description="Trials by which the options were chosen")
     licence: str = Field(default="", description="Licence of the model")
+    files: dict[str, str] = Field(default_factory=dict, description="SHA-256 of each kept file; empty before")
 
 
 def now() -> str:
@@ -60,3 +78,15 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def other_releases(card: ModelCard) -> list[str]:
+    """Tell which packages that predictions of a model depend on are of other releases than in its training."""
+    here = package_versions()
+    at_work = _AT_WORK.get(card.surrogate, PACKAGES)
+    counting = {*_OF_ALL, *at_work, *(("pymatgen",) if card.features else ())}
+    return [
+        f"{name} {card.versions[name]}, here {here.get(name, 'none')}"
+        for name in PACKAGES
+        if name in counting and name in card.versions and card.versions[name] != here.get(name)
+    ]

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+def plain(value: Any) -> Any:
+    """Return a number of NumPy's as one of Python's, which JSON takes; anything else as it is.
+
+    Examples
+    --------
+    >>> plain(np.int64(3)), plain("adam")
+    (3, 'adam')
+    """
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def check_number(
     name: str, value: Any, low: float, high: float = np.inf, *, integer: bool = False, above: bool = False
 ) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Law = Literal["normal", "log-normal"]
+Law = Literal["normal", "log-normal", "bernoulli"]
 """Distribution that mean and std are the moments of."""
 
 
@@ -42,7 +42,8 @@ class Prediction:
         rows of several kinds were calibrated apart, shape (n,); where empty, a normal distribution's are taken. Under
         a log-normal law they count in std of the logarithm.
     law
-        What mean and std are the moments of: ``normal``, or ``log-normal`` where the logarithm was learnt.
+        What mean and std are the moments of: ``normal``; ``log-normal`` where the logarithm was learnt; ``bernoulli``
+        in a classification, where the target is 1 with the probability mean, else 0.
     limits
         Smallest and largest value that the target can have; no interval reaches beyond.
     """
@@ -77,6 +78,9 @@ class Prediction:
     def interval(self, percent: int = 90) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper end of the central interval that is to hold this share of the targets, each of shape (n,).
 
+        In a classification they are the smallest and the largest of the fewest outcomes, 0 and 1, that together have at
+        least this probability: 1 and 1 where 1 alone has it, 0 and 0 where 0 alone has it, else 0 and 1.
+
         Raises
         ------
         UserError
@@ -84,6 +88,8 @@ class Prediction:
         """
         if not 0 < percent < 100:
             raise UserError(f"an interval holds between 0 and 100 % of the targets, got {percent}")
+        if self.law == "bernoulli":
+            return self._outcomes(percent / 100)
         if not self.factors:
             factor: float | NDArray[np.float64] = float(ndtri(0.5 + percent / 200))
         elif percent in self.factors:
@@ -96,6 +102,13 @@ class Prediction:
         else:
             lower, upper = self.mean - factor * self.std, self.mean + factor * self.std
         return np.maximum(lower, self.limits[0]), np.minimum(upper, self.limits[1])
+
+    def _outcomes(self, share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Smallest and largest of the fewest outcomes that have at least this probability; NaN where it is unknown."""
+        one = (self.mean >= share) & (self.mean >= 0.5)
+        zero = (1 - self.mean >= share) & ~one
+        unknown = np.isnan(self.mean)
+        return np.where(unknown, np.nan, np.where(one, 1.0, 0.0)), np.where(unknown, np.nan, np.where(zero, 0.0, 1.0))
 
     @property
     def median(self) -> NDArray[np.float64]:

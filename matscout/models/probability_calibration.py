@@ -7,7 +7,7 @@ probabilities with supervised learning, ICML 625 (2005), doi:10.1145/1102351.110
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -56,20 +56,20 @@ class ProbabilityLaw:
         return np.clip(expit(self.slope * odds + self.intercept), self.least, 1 - self.least)
 
     def prediction(self, raw: Prediction) -> Prediction:
-        """Calibrated prediction; its std is that of the outcome, sqrt(p (1 - p)).
+        """Calibrated prediction; its std is that of the outcome, sqrt(p (1 - p)), its intervals are sets of outcomes.
 
         The epistemic part, where the surrogate tells it, is that of its own probability times the slope of the law
         there; the aleatoric part is the rest.
         """
         mean = self.probability(raw.mean)
         variance = mean * (1 - mean)
-        limits = (0.0, 1.0)
+        outcome = Prediction(mean, np.sqrt(variance), law="bernoulli", limits=(0.0, 1.0))
         if raw.epistemic is None:
-            return Prediction(mean, np.sqrt(variance), limits=limits)
+            return outcome
         clipped = np.clip(raw.mean, _CLIP, 1 - _CLIP)
         steepness = self.slope * variance / (clipped * (1 - clipped))
         epistemic = np.minimum((steepness * raw.epistemic) ** 2, variance)
-        return Prediction(mean, np.sqrt(variance), np.sqrt(variance - epistemic), np.sqrt(epistemic), limits=limits)
+        return replace(outcome, aleatoric=np.sqrt(variance - epistemic), epistemic=np.sqrt(epistemic))
 
     @classmethod
     def of_few(cls, n: int) -> Self:
@@ -95,7 +95,10 @@ class ProbabilityReport:
     folds
         Parts that were held out in turn; 0 where there were too few rows.
     grouped
-        Whether rows of one group were held out together.
+        Whether rows of one group were held out together. False also where one group, with more than half of the rows,
+        had to be parted, or groups left no part of a fit size.
+    smallest_training_share
+        Share of the rows that the model learnt from, of those judged by held-out rows, which learnt from the fewest.
     fallback
         True where there were too few rows, or of one class, to calibrate.
     prevalence
@@ -116,6 +119,7 @@ class ProbabilityReport:
     n_held_out: int
     folds: int
     grouped: bool
+    smallest_training_share: float
     fallback: bool
     prevalence: float
     roc_auc: float
@@ -154,6 +158,7 @@ def calibrate_probabilities(y: NDArray[np.float64], held_out: HeldOut) -> tuple[
         n_held_out=len(truth),
         folds=held_out.n_fits,
         grouped=held_out.grouped,
+        smallest_training_share=held_out.smallest_training_share,
         fallback=False,
         prevalence=float(y.mean()),
         roc_auc=roc_auc(truth, raw),
@@ -174,6 +179,7 @@ def no_calibration(y: NDArray[np.float64]) -> tuple[ProbabilityLaw, ProbabilityR
     law = ProbabilityLaw.of_few(len(y))
     unknown = dict.fromkeys(
         (
+            "smallest_training_share",
             "roc_auc",
             "log_loss_before",
             "log_loss_after",

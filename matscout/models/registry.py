@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from matscout.errors import UserError, nearest
 from matscout.models.base import DOCUMENT, Surrogate
 from matscout.models.calibration import CalibratedSurrogate
+from matscout.models.kept_files import check_form, read_json, reading
 from matscout.models.options import check_options
 
 if TYPE_CHECKING:
@@ -104,11 +104,10 @@ def load_surrogate(folder: str | os.PathLike[str]) -> Surrogate:
         There is none in the folder, or it was kept by another version.
     """
     file = Path(folder) / DOCUMENT
-    try:
-        document = json.loads(file.read_text())
+    if not file.is_file():
+        raise UserError(f"no surrogate is kept in {folder}: it holds no {DOCUMENT}")
+    with reading(file):
+        document = read_json(file)
+        check_form(file, document["version"])
         surrogate = surrogate_class(document["surrogate"])(**document["options"])
-        return surrogate.load(folder, document)
-    except FileNotFoundError as error:
-        raise UserError(f"no surrogate is kept in {folder}: {error.filename} is not there") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file} was not written by this version of matscout: {error}") from error
+    return surrogate.load(folder, document)

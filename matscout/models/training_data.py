@@ -5,18 +5,20 @@ A row without a target, or that cannot be read, is left out and said, never gues
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from matscout.errors import UserError, nearest
+from matscout.errors import UserError
 from matscout.featurizers.parts import source_of
 from matscout.models.inputs import CompositionInputs, CrystalInputs, FeatureInputs
+from matscout.models.result_columns import as_numbers, beside_rows, column_of, named_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from matscout.crystals.crystal import Crystal
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 
 PART_ROWS = 20_000
 """Rows read at a time."""
+
+
+class LeftOut(NamedTuple):
+    """A row that is not learnt from: its number in the input, counted from 0, what the user knows it by, and why."""
+
+    row: int
+    id: str
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +59,7 @@ class TrainingData:
     n_input
         Rows of the input.
     left_out
-        Why a row of the input is not among these, by what the user knows it by.
+        Rows of the input that are not among these, in its order, and why.
     name
         What messages call the input.
     """
@@ -62,7 +72,7 @@ class TrainingData:
     columns: Mapping[str, NDArray[Any]]
     row_numbers: NDArray[np.intp]
     n_input: int
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
     name: str = "the input"
 
     def __len__(self) -> int:
@@ -76,7 +86,7 @@ class TrainingData:
         UserError
             There is none of that name; the nearest one is named.
         """
-        return _column(self.columns, name, self.name)
+        return column_of(self.columns, name, self.name)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a column of numbers, NaN where there is none.
@@ -84,9 +94,9 @@ class TrainingData:
         Raises
         ------
         UserError
-            There is no such column, or it holds something else.
+            There is no such column, or it holds something else; the first such row is named.
         """
-        return _as_numbers(self.column(name), name, self.name)
+        return as_numbers(self.column(name), name, self.name, self.ids)
 
     def chemical_systems(self) -> NDArray[np.str_]:
         """Elements of each row in alphabetical order, as "Cs-I-Pb", shape (n,)."""
@@ -99,6 +109,7 @@ def read_training_data(
     takes: InputKind,
     features: Sequence[str | Featurizer] = (),
     client: Any = None,
+    results: pd.DataFrame | None = None,
 ) -> TrainingData:
     """Read all rows that have a target.
 
@@ -115,11 +126,15 @@ def read_training_data(
         Feature sets, where it learns from features.
     client
         Where features are made: see `matscout.featurizers.featurize`.
+    results
+        More columns of the rows, the target among them, where the input carries none: see
+        `matscout.models.result_columns.beside_rows`.
 
     Raises
     ------
     UserError
-        There is no such column, no row with a target, or a surrogate of crystals gets formulas.
+        There is no such column, or input and results both have it; it holds something else than numbers; there is no
+        row, or none with a target; a surrogate of crystals gets formulas.
     """
     if not isinstance(data, list) and not hasattr(data, "__len__") and not hasattr(data, "parts"):
         data = list(data)
@@ -132,16 +147,20 @@ def read_training_data(
     read = _Reading(crystals=takes == "crystals")
     for part in source.parts(PART_ROWS):
         read.add(part)
+    if not read.n_rows and (target is None or isinstance(target, str)):
+        raise UserError(f"{source.name} holds no row to learn from, at most a header")
+    if results is not None:
+        read.join(results, target, source.name)
     if target is None:
         values = np.zeros(read.n_rows)
     elif isinstance(target, str):
-        values = _as_numbers(_column(read.columns(), target, source.name), target, source.name)
+        values = as_numbers(column_of(read.columns(), target, source.name), target, source.name, read.ids)
     else:
         values = np.asarray(target, dtype=float)
     if values.shape != (read.n_rows,):
         raise UserError(f"expected one target for each of {read.n_rows} rows, got {values.shape}")
     for row in np.flatnonzero(~np.isfinite(values)).tolist():
-        read.refuse(row, "it has no target")
+        read.refuse(row, "it has no target" if np.isnan(values[row]) else "its target is infinite")
     inputs = read.inputs(takes, source if takes != "features" else source_of(data), features, client)
     return read.data(inputs, values, source)
 
@@ -170,18 +189,19 @@ class _Reading:
     def __init__(self, *, crystals: bool) -> None:
         self.n_rows = 0
         self._wants_crystals = crystals
-        self._ids: list[str] = []
+        self.ids: list[str] = []
         self._formulas: list[str] = []
         self._columns: list[Mapping[str, Any]] = []
         self._compositions: list[CompositionInputs] = []
         self._crystals: list[Crystal | None] = []
         self._errors: dict[int, str] = {}
+        self._joined: dict[str, NDArray[Any]] = {}
 
     def add(self, part: Part) -> None:
         amounts, errors = part.amounts()
         for row, error in errors.items():
             self.refuse(self.n_rows + row, error)
-        self._ids += part.ids
+        self.ids += part.ids
         self._formulas += part.formulas
         self._columns.append(part.columns)
         self._compositions.append(CompositionInputs.of_amounts(amounts))
@@ -200,14 +220,22 @@ class _Reading:
     def refuse(self, row: int, error: str) -> None:
         self._errors.setdefault(row, error)
 
+    def join(self, results: pd.DataFrame, target: Any, name: str) -> None:
+        """Take up columns from beside the input; where both have one that is no target, the input's stands."""
+        own = self.columns()
+        if isinstance(target, str) and target in own and target in results.columns:
+            raise UserError(f'{name} and the results beside it both have a column "{target}": rename one')
+        self._joined = beside_rows(results, self.ids, name)
+
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Columns that all parts have, each in one array."""
+        """Columns that all parts have, each in one array, and those from beside the input."""
         first = self._columns[0] if self._columns else {}
-        return {
+        own = {
             name: np.concatenate([np.asarray(columns[name]) for columns in self._columns])
             for name in first
             if all(name in columns for columns in self._columns)
         }
+        return self._joined | own
 
     def inputs(self, takes: InputKind, source: Source, features: Sequence[str | Featurizer], client: Any) -> Inputs:
         """All rows as the surrogate takes them, those that will be left out included."""
@@ -248,12 +276,12 @@ class _Reading:
             inputs=inputs.take(rows),
             target=values[rows],
             compositions=self._all_compositions().take(rows),
-            ids=tuple(self._ids[row] for row in rows.tolist()),
+            ids=tuple(self.ids[row] for row in rows.tolist()),
             formulas=tuple(self._formulas[row] for row in rows.tolist()),
             columns=_taken(self.columns(), rows),
             row_numbers=rows,
             n_input=self.n_rows,
-            left_out={self._ids[row]: error for row, error in sorted(self._errors.items())},
+            left_out=tuple(LeftOut(row, self.ids[row], error) for row, error in sorted(self._errors.items())),
             name=source.name,
         )
 
@@ -261,24 +289,8 @@ class _Reading:
         if not self._errors:
             return "it is empty"
         row = min(self._errors)
-        return f"row {self._ids[row]}: {self._errors[row]}"
+        return f"{named_row(row, self.ids[row])}: {self._errors[row]}"
 
 
 def _taken(columns: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, NDArray[Any]]:
     return {name: values[rows] for name, values in columns.items()}
-
-
-def _column(columns: Mapping[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:
-    if name in columns:
-        return columns[name]
-    near = nearest(name, columns)
-    hint = f" Did you mean {near}?" if near else ""
-    known = f" It has: {', '.join(columns)}." if columns else ""
-    raise UserError(f'{where} has no column "{name}".{hint}{known}')
-
-
-def _as_numbers(values: NDArray[Any], name: str, where: str) -> NDArray[np.float64]:
-    try:
-        return np.array([np.nan if one is None else float(one) for one in values.tolist()], dtype=float)
-    except (TypeError, ValueError) as error:
-        raise UserError(f'column "{name}" of {where} holds no numbers: {error}') from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from matscout.db.files import write_whole
+from matscout.models.kept_files import read_arrays, reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,9 +89,9 @@ class TreeArrays:
     @classmethod
     def load(cls, file: Path) -> tuple[Self, dict[str, NDArray[Any]]]:
         """Read what `save` wrote: the trees, and the other arrays by name."""
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        trees = cls(**{field.name: arrays.pop(field.name) for field in fields(cls)})
+        with reading(file):
+            arrays = read_arrays(file)
+            trees = cls(**{field.name: arrays.pop(field.name) for field in fields(cls)})
         return trees, arrays
 
 

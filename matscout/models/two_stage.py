@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,7 +33,8 @@ class TwoStageSurrogate(Surrogate):
     ----------
     stage
         What both stages are made of, once as a classification and once as a regression, with its options; it learns
-        nothing itself. Its options are those of the whole.
+        nothing itself. Its options are those of the whole; what is of a regression alone, as an objective, the
+        classification leaves at its default.
     log
         Whether the second stage learns the logarithm.
 
@@ -81,13 +82,20 @@ class TwoStageSurrogate(Surrogate):
         positive = y > 0
         self._classifier: Surrogate | None = None
         if not positive.all():
-            self._classifier = replace(self.stage, task="classification").fit(inputs, positive.astype(float), groups)
+            self._classifier = self._unfitted_classifier().fit(inputs, positive.astype(float), groups)
         target = np.log(y[positive]) if self.log else y[positive]
         self._regressor: Surrogate | None = None
         self._only = float(target[0])
         if (target != target[0]).any():
             labels = None if groups is None else groups[positive]
             self._regressor = self.stage.unfitted().fit(inputs.take(positive), target, labels)
+
+    def _unfitted_classifier(self) -> Surrogate:
+        of_regression = self.stage.regression_options
+        defaults: dict[str, Any] = {
+            field.name: field.default for field in fields(self.stage) if field.name in of_regression
+        }
+        return replace(self.stage, task="classification", **defaults)
 
     @override
     def _predict(self, inputs: Inputs) -> Prediction:

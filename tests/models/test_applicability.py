@@ -171,6 +171,19 @@ def test_rows_asked_for_alone_or_in_another_order_lie_where_they_lay(monkeypatch
     assert domain.distance(Q.take(slice(0, 0))).shape == (0,)
 
 
+def test_the_number_of_threads_does_not_count():
+    from threadpoolctl import threadpool_limits
+
+    X, Q = mixed(1500, p=300), mixed(200, seed=1, p=300)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            domain = Domain.fit(X)
+            found.append((domain.axes, domain.references, domain.unit, domain.distance(Q)))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize("kind", ["features", "compositions"])
 def test_it_is_kept_in_one_file_without_pickle(tmp_path, kind):
     inputs = mixed(40) if kind == "features" else as_inputs("compositions", OXIDES)

@@ -109,6 +109,21 @@ def test_units_and_origins_of_features_do_not_count(seed):
     np.testing.assert_allclose(first.std, second.std, rtol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_a_feature_that_differs_by_rounding_alone_or_is_tiny_is_constant(task):
+    X, y = linear()
+    y = (y > np.median(y)) * 1.0 if task == "classification" else y
+    rounding = np.where(np.arange(80) % 2, 0.3, 0.1 + 0.2)
+    tiny = 1e-170 * (1 + np.arange(80) % 3)  # its squares are 0
+    assert np.ptp(rounding) > 0
+    alone = Ridge(task=task).fit(X, y).predict(X)
+    for column, elsewhere in ((rounding, 0.7), (tiny, 1.0), (tiny, 1e-170)):
+        ridge = Ridge(task=task).fit(np.column_stack([X, column]), y)
+        found = ridge.predict(np.column_stack([X, np.full(80, elsewhere)]))
+        np.testing.assert_allclose(found.mean, alone.mean, rtol=1e-9)
+        np.testing.assert_allclose(found.std, alone.std, rtol=1e-9)
+
+
 def test_a_constant_feature_is_left_out_even_where_it_changes_later():
     X, y = linear()
     ridge = Ridge().fit(np.column_stack([X, np.full(80, 0.1)]), y)

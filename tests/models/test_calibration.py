@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from matscout.errors import UserError
 from matscout.models import CalibratedSurrogate, make_surrogate
 from matscout.models import held_out as held_out_module
+from matscout.models.applicability import Domain
 from matscout.models.base import FeatureSurrogate, Prediction
+from matscout.models.baselines import Ridge
 from matscout.models.calibration import CalibrationReport
 from matscout.models.error_laws import (
     MIN_ROWS,
@@ -301,11 +303,109 @@ def test_of_many_rows_one_part_is_held_out(monkeypatch):
     assert (np.diff(report.rows) > 0).all()
 
 
+def one_large_group(n, of_others, seed=0):
+    """Rows of which the last few are of other groups."""
+    X, y = told(n, seed)
+    return X, y, np.r_[np.zeros(n - of_others, dtype=int), 1 + np.arange(of_others) // 4]
+
+
+@pytest.mark.parametrize("of_others", [1, 8])
+def test_a_dear_model_is_calibrated_on_errors_enough_beside_one_large_group(of_others):
+    X, y, group = one_large_group(600, of_others)
+    report = CalibratedSurrogate(Dear()).fit(X, y, groups=group).calibration
+    assert (report.folds, report.grouped) == (1, False)
+    assert report.n_held_out == pytest.approx(120, abs=2)
+    assert report.smallest_training_share == pytest.approx(0.8, abs=0.01)
+
+
+def test_where_groups_leave_no_part_of_a_fit_size_random_rows_are_held_out():
+    # two groups of nearly half, and one that is nearest to a fifth but far too small
+    X, y = told(600)
+    group = np.repeat([0, 1, 2], [295, 295, 10])
+    report = CalibratedSurrogate(Dear()).fit(X, y, groups=group).calibration
+    assert (report.n_held_out, report.grouped) == (120, False)
+    assert set(group[report.rows]) >= {0, 1}
+    assert report.factors == pytest.approx({50: 0.674, 80: 1.282, 90: 1.645}, abs=0.4)
+
+
+def test_of_many_rows_in_many_folds_the_part_held_out_has_errors_enough(monkeypatch):
+    monkeypatch.setattr(held_out_module, "MANY_ROWS", 500)
+    report = CalibratedSurrogate(Told(), folds=200).fit(*told(600)).calibration
+    assert report.n_held_out == 100
+
+
+def test_too_few_held_out_errors_fall_back(monkeypatch):
+    monkeypatch.setattr(held_out_module, "MANY_ROWS", 5)
+    monkeypatch.setattr(held_out_module, "LEAST_HELD_OUT", 2)
+    assert CalibratedSurrogate(Told()).fit(*told(20)).calibration.fallback
+
+
+@pytest.mark.parametrize("name", ["ridge", "extra_trees"])
+def test_a_group_with_most_of_the_rows_is_parted_so_that_errors_are_those_of_a_model_that_learnt(name):
+    X, y = noisy(400)
+    group = np.repeat([0, 1, 2], [392, 4, 4])
+    made = make_surrogate(name).fit(X, y, groups=group)
+    report = made.calibration
+    assert (report.folds, report.grouped) == (5, False)
+    assert report.smallest_training_share == pytest.approx(0.8, abs=0.02)
+    unseen, truth = noisy(2000, seed=1)
+    assert within(made.predict(unseen), truth)[90] == pytest.approx(0.9, abs=0.05)
+    assert report.coverage_after[90] == pytest.approx(0.9, abs=0.05)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 6), min_size=10, max_size=60), seeds)
+def test_models_learn_from_half_of_the_rows_and_only_too_large_a_group_is_parted(groups, seed):
+    labels = np.array(groups)
+    X, y = told(len(labels))
+    held_out = hold_out(Told(seed=seed % 1000), FeatureInputs(X), y, labels, folds=5)
+    names, sizes = np.unique(labels, return_counts=True)
+    assert held_out.smallest_training_share >= 0.5
+    assert held_out.grouped == bool(sizes.max() <= len(labels) / 2)
+    for name, size in zip(names, sizes, strict=True):
+        if size <= len(labels) / 2:
+            assert len(set(held_out.fold_of_row[labels == name])) == 1
+
+
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_a_refit_that_fails_leaves_nothing_that_predicts(transform, monkeypatch, tmp_path):
+    X, y = noisy(60)
+    surrogate = make_surrogate("ridge", transform=transform).fit(X, np.exp(y))
+    monkeypatch.setattr(Domain, "fit", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        surrogate.fit(X, 100 * np.exp(y))
+    for use in (lambda: surrogate.predict(X), lambda: surrogate.save(tmp_path)):
+        with pytest.raises(RuntimeError, match="fit the surrogate before it"):
+            use()
+
+
+def test_a_model_whose_refit_fails_does_not_predict(monkeypatch):
+    X, y = noisy(60)
+    ridge = Ridge().fit(X, y)
+    monkeypatch.setattr(Ridge, "_fit_features", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ridge.fit(X, y)
+    with pytest.raises(RuntimeError, match="fit the surrogate before it predicts"):
+        ridge.predict(X)
+
+
+def test_the_model_itself_is_trained_last_and_a_bad_row_is_counted_among_all(monkeypatch):
+    trained = []
+    fit = Told._fit_features
+    monkeypatch.setattr(Told, "_fit_features", lambda self, X, *rest: (trained.append(len(X)), fit(self, X, *rest)))
+    CalibratedSurrogate(Told()).fit(*told(50))
+    assert trained == [40] * 5 + [50]
+    X, y = told(50)
+    X[37, 1] = np.nan
+    with pytest.raises(UserError, match="column 1 in row 37"):
+        CalibratedSurrogate(Told()).fit(X, y)
+
+
 def test_a_part_without_spread_is_learnt_as_it_is():
     # the ten last rows alone differ, in a group of their own: without them the target is constant
     X, _ = told(40)
     y = np.r_[np.zeros(30), np.arange(1.0, 11.0)]
-    report = CalibratedSurrogate(Told()).fit(X, y, groups=np.repeat([0, 1], [30, 10])).calibration
+    report = CalibratedSurrogate(Told()).fit(X, y, groups=np.r_[np.arange(30) // 10, np.full(10, 3)]).calibration
     assert (report.out_of_fold.mean[30:] == 0).all()
 
 
@@ -353,6 +453,23 @@ def test_beyond_the_domain_the_std_goes_over_to_that_of_the_targets():
     expected = raw**2 + share * np.maximum(y.std() ** 2 - raw**2, 0)
     np.testing.assert_allclose(found["widen"].std, np.sqrt(expected))
     assert found["widen"].std[-1] == pytest.approx(y.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["extra_trees", "xgboost"])
+def test_widened_intervals_hold_nearer_to_their_share_beyond_the_domain(name):
+    X, y = noisy(200)
+    rng = np.random.default_rng(1)
+    far = X + rng.uniform(0.5, 2, (200, 1)) * np.eye(6)[0]  # along what the target depends on
+    truth = np.sin(4 * far[:, 0]) + (0.05 + 0.4 * far[:, 1]) * rng.normal(size=200)
+    held = {}
+    for domain in ("widen", "measure"):
+        prediction = make_surrogate(name, domain=domain).fit(X, y).predict(far)
+        outside = prediction.outside
+        assert outside.mean() > 0.5
+        held[domain] = within(prediction.take(outside), truth[outside])
+    for percent in (80, 90):
+        assert held["measure"][percent] < held["widen"][percent]
+        assert abs(held["widen"][percent] - percent / 100) < abs(held["measure"][percent] - percent / 100)
 
 
 def test_what_is_added_beyond_the_domain_is_epistemic():
@@ -426,8 +543,8 @@ def test_what_cannot_be_calibrated_is_refused_with_what_to_do(tmp_path):
         make_surrogate("dummy", transform="logg")
     with pytest.raises(UserError, match="no calibrated surrogate is kept in"):
         CalibratedSurrogate.load(tmp_path)
-    (tmp_path / "calibration.json").write_text('{"version": 1}')
-    with pytest.raises(UserError, match="was not written by this version of matscout: 'surrogate'"):
+    (tmp_path / "calibration.json").write_text('{"version": 2}')
+    with pytest.raises(UserError, match=r"is damaged \(calibration\.json cannot be read\): train it again"):
         CalibratedSurrogate.load(tmp_path)
 
 

@@ -117,6 +117,16 @@ def test_columns_keep_their_names_and_order(tmp_path):
         delta.predict(frame[list("edcba")], baseline=cheap)
 
 
+def test_options_may_be_numpys_numbers(tmp_path):
+    X, dear, cheap = funnel(40)
+    options = {"n_trees": np.int64(5), "column_fraction": np.float64(0.5), "folds": np.int64(4)}
+    delta = DeltaSurrogate("extra_trees", **options).fit(X, dear, baseline=cheap)
+    delta.save(tmp_path)
+    kept = DeltaSurrogate.load(tmp_path)
+    assert kept.options == {"n_trees": 5, "column_fraction": 0.5, "folds": 4}
+    np.testing.assert_array_equal(kept.predict(X, baseline=cheap).mean, delta.predict(X, baseline=cheap).mean)
+
+
 def test_what_cannot_be_corrected_is_refused(tmp_path):
     X, dear, cheap = funnel(30)
     delta = DeltaSurrogate("dummy")

@@ -45,9 +45,10 @@ def first_member_of_xgboost_itself(X, y, options, n_trees=20):
 )
 def test_a_member_is_what_xgboost_itself_makes_of_these_options(options, theirs):
     X, y = data()
-    base = np.median(y) if options.get("objective") == "absolute_error" else y.mean()
+    centred = y - y.mean()
+    base = np.median(centred) if options.get("objective") == "absolute_error" else 0.0
     slope = {"huber_slope": 0.3 * y.std()} if "huber_slope" in options else {}
-    expected = first_member_of_xgboost_itself(X, y, theirs | slope | {"base_score": float(base)})
+    expected = first_member_of_xgboost_itself(X, centred, theirs | slope | {"base_score": float(base)})
     ours = XGBoostEnsemble(**SMALL, **options).fit(X, y)
     assert (ours._members[0].inplace_predict(X) == expected.inplace_predict(X)).all()
 
@@ -66,8 +67,22 @@ def test_the_std_of_an_ensemble_is_the_spread_of_its_members():
     ensemble = XGBoostEnsemble(n_members=4, n_trees=20).fit(X, y)
     members = np.array([member.inplace_predict(X.astype(np.float32)) for member in ensemble._members], dtype=float)
     prediction = ensemble.predict(X)
-    np.testing.assert_allclose(prediction.mean, members.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(prediction.mean, members.mean(axis=0) + y.mean(), rtol=1e-12)
     np.testing.assert_allclose(prediction.std, members.std(axis=0, ddof=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"objective": "absolute_error"}, {"early_stopping_rounds": 5}])
+def test_targets_far_from_zero_are_told_apart(options, tmp_path):
+    X, y = data()
+    y = np.round(y, 3)  # to meV/atom; in single precision a million has steps of 0.06
+    near, far = (XGBoostEnsemble(**SMALL, **options).fit(X, y + shift) for shift in (0.0, 1e6))
+    expected, found = near.predict(X), far.predict(X)
+    np.testing.assert_allclose(found.mean - 1e6, expected.mean, atol=1e-4)
+    np.testing.assert_allclose(found.std, expected.std, atol=1e-4)
+    far.save(tmp_path)
+    kept = load_surrogate(tmp_path).predict(X)
+    assert (kept.mean == found.mean).all()
+    assert (kept.std == found.std).all()
 
 
 def test_members_of_a_larger_ensemble_begin_with_those_of_a_smaller():
@@ -110,7 +125,7 @@ def test_a_stopped_member_is_the_best_one_on_the_rows_set_aside(monkeypatch):
         n = member.num_boosted_rounds()
         assert 1 < n < 300
         errors = [
-            np.mean((member.inplace_predict(X[aside], iteration_range=(0, stop)) - y[aside]) ** 2)
+            np.mean((member.inplace_predict(X[aside], iteration_range=(0, stop)) + y.mean() - y[aside]) ** 2)
             for stop in range(1, n + 1)
         ]
         assert np.argmin(errors) == n - 1
@@ -216,3 +231,16 @@ def test_members_are_kept_in_xgboosts_own_format(tmp_path):
 def test_options_that_cannot_be_are_refused(options, said):
     with pytest.raises(UserError, match=said):
         XGBoostEnsemble(**options)
+
+
+def test_members_of_equal_weights_are_xgboosts_own():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 4))
+    y = X[:, 0] * X[:, 1]
+    whole = {"n_members": 2, "n_trees": 10, "row_fraction": 1.0, "column_fraction": 1.0}
+    same = XGBoostEnsemble(row_weights="equal", **whole).fit(X, y).predict(X)
+    assert (same.std < 1e-6).all()  # nothing is left to differ by
+    assert XGBoostEnsemble(**whole).fit(X, y).predict(X).std.max() > 0.01
+    assert XGBoostEnsemble(row_weights="equal", **whole | {"row_fraction": 0.5}).fit(X, y).predict(X).std.max() > 0.01
+    with pytest.raises(UserError, match="option row_weights must be one of bayesian, equal"):
+        XGBoostEnsemble(row_weights="none")

@@ -13,7 +13,8 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from matscout.errors import UserError
 from matscout.models import CalibratedSurrogate, make_surrogate
-from matscout.models.prediction import Prediction
+from matscout.models.model import PredictedRows
+from matscout.models.prediction import Prediction, joined
 from matscout.models.probability_calibration import (
     ProbabilityLaw,
     ProbabilityReport,
@@ -94,6 +95,51 @@ def test_the_std_is_that_of_the_outcome_and_its_parts_sum_to_it(seed):
     assert (upper <= 1).all()
 
 
+def test_an_interval_of_a_classification_is_the_fewest_outcomes_that_have_the_share():
+    p = np.array([0.0, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1.0, np.nan])
+    found = Prediction(p, np.sqrt(p * (1 - p)), law="bernoulli", limits=(0.0, 1.0))
+    ends = np.column_stack(found.interval(90)).tolist()
+    assert ends[:9] == [[0, 0]] * 3 + [[0, 1]] * 3 + [[1, 1]] * 3
+    assert np.isnan(ends[9]).all()
+    # where each of both outcomes alone has the share, the likelier one, and of equally likely ones 1
+    assert np.column_stack(found.interval(30)).tolist()[2:7] == [[0, 0], [0, 0], [1, 1], [1, 1], [1, 1]]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(1, 99))
+def test_intervals_of_a_classification_have_at_least_their_share(probabilities, percent):
+    p = np.array(probabilities)
+    lower, upper = ProbabilityLaw(1.0, 0.0, 0.0).prediction(Prediction(p, np.zeros(len(p)))).interval(percent)
+    calibrated = np.clip(p, 1e-6, 1 - 1e-6)
+    held = np.where(lower == 0, 1 - calibrated, 0.0) + np.where(upper == 1, calibrated, 0.0)
+    assert (lower <= upper).all()
+    assert (held >= percent / 100 - 1e-9).all()
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_intervals_of_a_classification_hold_their_share_of_rows_never_seen(calibrated):
+    X, y = metals(600)
+    unseen, truth = metals(4000, seed=1)
+    surrogate = make_surrogate("ridge", task="classification").fit(X, y)
+    prediction = surrogate.predict(unseen) if calibrated else surrogate.surrogate.predict(unseen)
+    lower, upper = prediction.interval(90)
+    within = (lower <= truth) & (truth <= upper)
+    assert within.mean() >= 0.9
+    one = lower == upper
+    assert 0.2 < one.mean() < 0.9
+    assert within[one].mean() >= 0.9
+    joint = joined([prediction.take(slice(0, 10)), prediction.take(slice(10, None))])
+    np.testing.assert_array_equal(joint.interval(90)[0], lower)
+
+
+def test_predictions_of_a_classification_are_written_with_their_outcomes():
+    p = np.array([0.05, 0.6, np.nan])
+    prediction = ProbabilityLaw(1.0, 0.0, 1e-3).prediction(Prediction(p, np.zeros(3)))
+    frame = PredictedRows(("a", "b", "c"), ("NaCl", "KCl", "?"), prediction, {2: "no formula"}).frame()
+    assert frame["lower_90"].tolist()[:2] == [0.0, 0.0]
+    assert frame["upper_90"].tolist()[:2] == [0.0, 1.0]
+    assert frame.loc[2, ["mean", "lower_90", "upper_90"]].isna().all()
+
+
 def test_a_law_that_changes_nothing_leaves_the_epistemic_part():
     raw = Prediction(np.array([0.3]), np.sqrt(np.array([0.21])), np.sqrt(np.array([0.2])), np.array([0.1]))
     found = ProbabilityLaw(1.0, 0.0, 1e-3).prediction(raw)
@@ -128,8 +174,9 @@ def test_few_rows_give_no_certainty_and_say_so():
 def test_parts_that_hold_one_class_alone_do_not_stop_it():
     X = np.random.default_rng(0).normal(size=(30, 2))
     y = np.r_[np.ones(3), np.zeros(27)]
-    report = make_surrogate("extra_trees", task="classification", n_trees=20).fit(X, y, groups=y).calibration
-    assert (report.folds, report.fallback) == (2, False)
+    groups = np.r_[np.zeros(3), 1 + np.arange(27) % 2]
+    report = make_surrogate("extra_trees", task="classification", n_trees=20).fit(X, y, groups=groups).calibration
+    assert (report.folds, report.grouped, report.fallback) == (3, True, False)
     assert report.prevalence == pytest.approx(0.1)
 
 

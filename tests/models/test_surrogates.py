@@ -22,6 +22,7 @@ from matscout.models import (
 )
 from matscout.models.inputs import FeatureInputs
 from matscout.models.registry import surrogate_class
+from matscout.models.validation.groups import numbered
 
 NAMES = list(SURROGATES)
 LEARNERS = [name for name in NAMES if name != "dummy"]
@@ -321,6 +322,49 @@ def test_shapes_and_infinite_features_are_refused(name, kit):
         surrogate.fit(wild, y)
     with pytest.raises(ValueError, match="X is infinite in column 2"):
         surrogate.fit(X, y).predict(wild)
+
+
+@EVERY_OF_FEATURES
+def test_features_beyond_single_precision_are_infinite(name, kit):
+    X, y = kit.data(name, 20)
+    X[3, 2] = -1e39
+    surrogate = kit.bare(name)
+    with pytest.raises(ValueError, match=r"X is infinite in column 2: no feature may be larger than 3\.4e"):
+        surrogate.fit(X, y)
+    with pytest.raises(ValueError, match="X is infinite in column 2"):
+        surrogate.fit(kit.data(name, 20)[0], y).predict(X)
+
+
+def test_options_may_be_numpys_numbers(kit, tmp_path):
+    X, y = kit.data("extra_trees", 40)
+    options = {"n_trees": np.int64(5), "seed": np.int32(3), "column_fraction": np.float64(0.5), "folds": np.int64(4)}
+    made = make_surrogate("extra_trees", **options).fit(X, y)
+    made.save(tmp_path)
+    kept = CalibratedSurrogate.load(tmp_path)
+    assert kept.surrogate.options() == made.surrogate.options()
+    assert type(made.surrogate.options()["n_trees"]) is int
+    assert kept.calibration_options() == {"folds": 4, "transform": "none", "domain": "widen"}
+    assert (kept.predict(X).mean == made.predict(X).mean).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["Fe-O", None] * 10, "10 of 20 rows have no group .* row 1:"),
+        (["Fe-O"] * 19 + [float("nan")], "1 of 20 rows have no group .* row 19:"),
+        (np.r_[np.zeros(10), np.full(10, np.nan)], "10 of 20 rows have no group .* row 10:"),
+        (np.array(["Fe-O", np.nan] * 10, dtype=object), "10 of 20 rows have no group .* row 1:"),
+    ],
+)
+def test_rows_without_a_group_are_named(labels, said, kit):
+    X, y = kit.data("dummy", 20)
+    for surrogate in (kit.small("dummy"), kit.bare("dummy")):
+        with pytest.raises(UserError, match=said):
+            surrogate.fit(X, y, groups=labels)
+    with pytest.raises(UserError, match=said):
+        numbered(labels, 20)
+    with pytest.raises(UserError, match=said.replace("group", "prototype")):
+        numbered(labels, 20, "prototype")
 
 
 @EVERY_OF_FEATURES

@@ -71,7 +71,9 @@ def test_the_logarithm_is_learnt_and_the_target_predicted(tmp_path):
     unseen, truth = moduli(3000, seed=1)
     surrogate = make_surrogate("extra_trees", transform="log").fit(X, y)
     prediction = surrogate.predict(unseen)
-    assert prediction.median == pytest.approx(np.exp(surrogate.surrogate.predict(unseen).mean))
+    inside = ~prediction.outside
+    assert inside.mean() > 0.9
+    assert prediction.median[inside] == pytest.approx(np.exp(surrogate.surrogate.predict(unseen).mean[inside]))
     lower, upper = prediction.interval(90)
     assert ((lower <= truth) & (truth <= upper)).mean() == pytest.approx(0.9, abs=0.04)
     assert (lower > 0).all()
@@ -85,6 +87,32 @@ def test_the_logarithm_is_learnt_and_the_target_predicted(tmp_path):
     kept = CalibratedSurrogate.load(tmp_path).predict(unseen)
     np.testing.assert_array_equal(kept.mean, prediction.mean)
     np.testing.assert_array_equal(kept.interval(90)[1], upper)
+
+
+def test_beyond_the_domain_the_mean_is_drawn_to_that_of_the_targets_and_not_inflated():
+    X, y = moduli(400)
+    far = moduli(40, seed=1)[0]
+    far[:, 0] = 0.99  # of the largest targets
+    far[:, 2:] += np.linspace(0.5, 20, 40)[:, None]
+    made = {
+        domain: make_surrogate("xgboost", transform="log", domain=domain).fit(X, y).predict(far)
+        for domain in ("widen", "measure")
+    }
+    wide, narrow = made["widen"], made["measure"]
+    assert wide.outside.all()
+    # the log-normal distribution of all targets
+    logs = np.log(y)
+    prior = np.exp(logs.mean() + logs.var() / 2)
+    low, high = np.minimum(narrow.mean, prior), np.maximum(narrow.mean, prior)
+    assert ((low <= wide.mean * (1 + 1e-9)) & (wide.mean <= high * (1 + 1e-9))).all()
+    above = narrow.mean > 1.5 * prior
+    assert above.sum() > 10
+    assert (wide.mean[above] < narrow.mean[above]).all()
+    share = (1 - 1 / wide.distance) ** 2
+    expected = (1 - share) * np.log(narrow.mean) + share * np.log(prior)
+    np.testing.assert_allclose(np.log(wide.mean), expected, rtol=1e-9)
+    # the intervals do not leave out what is expected of the targets
+    assert (wide.interval(90)[0] < prior).all()
 
 
 def test_the_unit_of_a_logarithm_does_not_count():

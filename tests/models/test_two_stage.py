@@ -8,6 +8,7 @@ from matscout.errors import UserError
 from matscout.models import CalibratedSurrogate, make_surrogate
 from matscout.models.baselines import Dummy
 from matscout.models.forests import ExtraTrees
+from matscout.models.gradient_boosting import XGBoostEnsemble
 from matscout.models.two_stage import TwoStageSurrogate
 
 
@@ -61,6 +62,22 @@ def test_gaps_are_learnt_and_calibrated_by_name(transform, tmp_path):
     for part in ("mean", "std", "distance"):
         np.testing.assert_array_equal(getattr(kept.predict(unseen), part), getattr(prediction, part))
     assert kept.surrogate.options() == surrogate.surrogate.options() == surrogate.stage.options()
+
+
+@pytest.mark.parametrize(
+    "options", [{"objective": "absolute_error"}, {"objective": "pseudo_huber", "huber_slope": 0.5}]
+)
+def test_what_a_regression_minimises_is_not_asked_of_the_classification(options, tmp_path):
+    X, y = gaps(120)
+    small = {"n_members": 2, "n_trees": 10}
+    made = make_surrogate("xgboost", transform="classify-then-regress", **small, **options).fit(X, y)
+    positive = y > 0
+    alone = XGBoostEnsemble(**small, **options).fit(X[positive], y[positive])
+    classes = XGBoostEnsemble(**small, task="classification").fit(X, positive)
+    expected = np.maximum(alone.predict(X).mean, 0) * classes.predict(X).mean
+    np.testing.assert_allclose(made.surrogate.predict(X).mean, expected)
+    made.save(tmp_path)
+    np.testing.assert_array_equal(CalibratedSurrogate.load(tmp_path).predict(X).mean, made.predict(X).mean)
 
 
 def test_groups_reach_both_stages():

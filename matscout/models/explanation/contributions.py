@@ -268,7 +268,8 @@ def _weighted_sum(
 def _of_boosted_trees(surrogate: FeatureSurrogate, X: NDArray[np.floating]) -> Parts:
     import xgboost
 
-    members = cast("XGBoostEnsemble", surrogate)._members  # noqa: SLF001  boosters are what it is made of
+    ensemble = cast("XGBoostEnsemble", surrogate)
+    members, offset = ensemble._members, ensemble._offset  # noqa: SLF001  boosters are what it is made of
     single = np.ascontiguousarray(X, dtype=np.float32)
     data = xgboost.DMatrix(single, nthread=1)
     values, margin = np.zeros((len(X), X.shape[1] + 1)), np.zeros(len(X))
@@ -283,7 +284,7 @@ def _of_boosted_trees(surrogate: FeatureSurrogate, X: NDArray[np.floating]) -> P
         )
     values /= len(members)
     of = LOG_ODDS if surrogate.task == "classification" else PREDICTION
-    return np.ascontiguousarray(values[:, :-1]), float(values[:, -1].mean()) if len(X) else 0.0, of
+    return np.ascontiguousarray(values[:, :-1]), offset + float(values[:, -1].mean()) if len(X) else 0.0, of
 
 
 def _of_ridge(surrogate: FeatureSurrogate, X: NDArray[np.floating]) -> Parts:

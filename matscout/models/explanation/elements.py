@@ -1,4 +1,4 @@
-"""How far predictions are sums over elements: the nearest function that is linear in the atomic fractions."""
+"""How far predictions are sums over elements: a function that is linear in the atomic fractions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from matscout.models.inputs import CompositionInputs, as_inputs
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+_STRENGTHS = np.r_[
+    np.logspace(-8, 2, 61), np.inf
+]  # of the largest square of a singular value; the last: the mean alone
+
 
 @dataclass(frozen=True, eq=False)
 class ElementContributions:
-    """The sum over elements, contribution times atomic fraction, that is nearest to the predictions.
+    """The sum over elements, contribution times atomic fraction, that stands best for the predictions.
+
+    It is found by ridge regression: contributions of elements that are in few rows are drawn towards the mean.
 
     Attributes
     ----------
@@ -24,27 +30,40 @@ class ElementContributions:
         Symbols, lightest first.
     values
         Contribution of each element, shape (n_elements,), in the unit of the prediction: what is predicted for the
-        element itself, were the sum exact. Where elements come in fixed ratios only, the smallest ones that do.
+        element itself, were the sum exact.
     rows
         Number of rows with each element, shape (n_elements,).
     r2
-        Share of the predictions' variance that the sum explains; the rest is how elements act together.
+        Share of the predictions' variance that the sum explains in the rows that it was fitted to.
+    cross_validated_r2
+        The same where each row is left out in turn: what the sum is worth. The rest is how elements act together, and
+        what cannot be told from so few rows. NaN where there are fewer than three rows, or predictions are all equal.
     """
 
     elements: tuple[str, ...]
     values: NDArray[np.float64]
     rows: NDArray[np.intp]
     r2: float
+    cross_validated_r2: float
+
+    def top(self, k: int | None = None) -> list[tuple[str, float, int]]:
+        """Symbol, contribution and rows of the k elements with the largest contributions, whatever their sign."""
+        order = np.argsort(-np.abs(self.values), kind="stable")[:k].tolist()
+        return [(self.elements[one], float(self.values[one]), int(self.rows[one])) for one in order]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""
         columns = zip(self.elements, self.values.tolist(), self.rows.tolist(), strict=True)
         told = {element: {"contribution": value, "rows": rows} for element, value, rows in columns}
-        return {"r2": None if np.isnan(self.r2) else self.r2, "elements": told}
+        scores = {"r2": self.r2, "cross_validated_r2": self.cross_validated_r2}
+        return {name: None if np.isnan(score) else score for name, score in scores.items()} | {"elements": told}
 
 
 def element_contributions(prediction: ArrayLike, compositions: Any) -> ElementContributions:
-    """Fit predictions by a sum over elements, by least squares.
+    """Fit predictions by a sum over elements, by ridge regression on the atomic fractions.
+
+    Its strength is the one with the smallest error where each row is left out in turn: Allen, Technometrics
+    16, 125 (1974), doi:10.1080/00401706.1974.10489157.
 
     Parameters
     ----------
@@ -56,7 +75,7 @@ def element_contributions(prediction: ArrayLike, compositions: Any) -> ElementCo
     Examples
     --------
     >>> found = element_contributions([1.0, 2.0, 1.5], ["Na", "Cl", "NaCl"])
-    >>> dict(zip(found.elements, found.values.round(6).tolist())), round(found.r2, 6)
+    >>> dict(zip(found.elements, found.values.round(6).tolist())), round(found.cross_validated_r2, 6)
     ({'Na': 1.0, 'Cl': 2.0}, 1.0)
     """
     from matscout.models.report.measures import checked, r2
@@ -70,10 +89,39 @@ def element_contributions(prediction: ArrayLike, compositions: Any) -> ElementCo
     present, columns = np.unique(inputs.numbers[rows, places], return_inverse=True)
     fractions = np.zeros((len(inputs), len(present)))
     fractions[rows, columns] = inputs.fractions[rows, places]
-    values = np.asarray(np.linalg.lstsq(fractions, target)[0], dtype=np.float64)
+    values, left_out = _ridge(fractions, target)
     return ElementContributions(
         tuple(symbols()[number] for number in present.tolist()),
         values,
         np.bincount(columns, minlength=len(present)),
         r2(target, fractions @ values),
+        r2(target, left_out) if len(target) > 2 else float("nan"),
     )
+
+
+def _ridge(
+    fractions: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients, shape (n_elements,), and of each row the prediction of the sum without it, shape (n,).
+
+    Fractions sum to 1, so that a constant, which is not drawn to 0, may be added to all coefficients.
+    """
+    mean, n = float(target.mean()), len(target)
+    centre = fractions.mean(axis=0)
+    left, singular, axes = np.linalg.svd(fractions - centre, full_matrices=False)
+    known = singular > 1e-10 * max(float(singular[0]), 1e-300)
+    left, singular, axes = left[:, known], singular[known], axes[known]
+    if not known.any():
+        return np.full(fractions.shape[1], mean), (n * mean - target) / max(n - 1, 1)
+    error, wanted = target - mean, left.T @ (target - mean)
+    best: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
+    for strength in (_STRENGTHS * float(singular[0]) ** 2).tolist():
+        kept = singular**2 / (singular**2 + strength)
+        own = 1 - 1 / n - (left**2) @ kept
+        without = (error - left @ (kept * wanted)) / own
+        loss = float((without**2).sum())
+        if best is None or loss < best[0]:
+            values = axes.T @ (kept / singular * wanted)
+            best = loss, values + mean - float(centre @ values), target - without
+    assert best is not None
+    return best[1], best[2]

@@ -63,10 +63,14 @@ class Explanation:
         How much worse the model is without groups of features.
     formula
         A law of the target; of the model's predictions, where no targets were given.
+    formula_of
+        What the formula is a law of: ``results`` or ``predictions``; empty where there is none.
+    model_error
+        ``mae``, ``rmse`` and ``r2`` of the model itself on the same rows, where a formula of results was found.
     sites
         What sites give to each prediction.
     elements
-        Sum over elements that is nearest to the predictions.
+        Sum over elements that stands best for the predictions.
     left_out
         Why something that was asked for is not there, or only in part, by what was asked for.
     """
@@ -78,6 +82,8 @@ class Explanation:
     contribution_rows: NDArray[np.intp] | None = None
     permutation: PermutationImportance | None = None
     formula: SparseFormula | None = None
+    formula_of: str = ""
+    model_error: Mapping[str, float] | None = None
     sites: SiteContributions | None = None
     elements: ElementContributions | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +96,8 @@ class Explanation:
             document[name] = None if part is None else part.as_dict()
         if self.contributions is not None:
             document["by_property"] = self.contributions.grouped("property").as_dict()
+        if self.formula is not None:
+            document["formula"] |= {"of": self.formula_of, "model_error": self.model_error}
         return document | {"left_out": dict(self.left_out)}
 
 
@@ -150,6 +158,8 @@ def explain_model(
         check_choice("how", one, HOW)
     check_number("max_rows", max_rows, 1, integer=True)
     surrogate, logarithmic = _bare(model)
+    # what predicts in the unit of the target, from rows of the kind that the surrogate takes
+    predictor: Any = getattr(model, "surrogate", model) if hasattr(model, "card") else model
     inputs = as_inputs(surrogate.takes, X)
     target = None if y is None else _checked(y, len(inputs))
     parts: dict[str, Any] = {}
@@ -158,7 +168,14 @@ def explain_model(
         "contributions": lambda: _contributions(surrogate, inputs, max_rows, seed),
         "permutation": lambda: _permutation(surrogate, inputs, target, correlation, repeats, seed, log=logarithmic),
         "formula": lambda: _formula(
-            surrogate, inputs, target, groups, getattr(X, "units", None) if units is None else units, dimension, seed
+            predictor,
+            surrogate,
+            inputs,
+            target,
+            groups,
+            getattr(X, "units", None) if units is None else units,
+            dimension,
+            seed,
         ),
     }
     for one in how:
@@ -198,9 +215,7 @@ def _contributions(surrogate: Surrogate, inputs: Inputs, max_rows: int, seed: in
     if isinstance(surrogate, TellsSites):
         return {"sites": site_contributions(surrogate, inputs)}, ""
     if surrogate.takes == "compositions":
-        return {"elements": element_contributions(surrogate.predict(inputs).mean, inputs)}, why_no_contributions(
-            surrogate
-        )
+        return {"elements": element_contributions(surrogate.predict(inputs).mean, inputs)}, ""
     reason = why_no_contributions(surrogate)
     if reason:
         return {}, reason
@@ -243,6 +258,7 @@ def _permutation(
 
 
 def _formula(
+    predictor: Surrogate | CalibratedSurrogate,
     surrogate: Surrogate,
     inputs: Inputs,
     target: NDArray[np.float64] | None,
@@ -262,15 +278,27 @@ def _formula(
         return {}, "every feature is unknown (NaN) in some row: leave these rows out"
     names = inputs.names or tuple(f"x{column}" for column in range(inputs.values.shape[1]))
     some = replace(inputs, values=inputs.values[:, whole], names=tuple(names[column] for column in whole.tolist()))
+    predicted = predictor.predict(inputs).mean
     formula = SparseFormula.fit(
         some,
-        surrogate.predict(inputs).mean if target is None else target,
+        predicted if target is None else target,
         units=None if units is None else [units[column] for column in whole.tolist()],
         dimension=dimension,
         groups=groups,
         seed=seed,
     )
     gaps = len(names) - len(whole)
+    error = None if target is None else _errors(target, predicted)
+    found = {"formula": formula, "formula_of": "predictions" if target is None else "results", "model_error": error}
+    return found, f"{gaps} features are unknown in some rows, and left out of the formula" if gaps else ""
+
+
+def _errors(target: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
+    from matscout.models.report.measures import r2
+
+    error = target - predicted
     return {
-        "formula": formula
-    }, f"{gaps} features are unknown in some rows, and left out of the formula" if gaps else ""
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "r2": r2(target, predicted),
+    }

@@ -16,6 +16,7 @@ from matscout.db.files import write_whole
 from matscout.errors import UserError
 from matscout.models.base import Surrogate
 from matscout.models.gradient_boosting import set_aside
+from matscout.models.kept_files import DamagedError, read_tensors
 from matscout.models.members import combined
 
 if TYPE_CHECKING:
@@ -178,13 +179,15 @@ class NetworkSurrogate(Surrogate):
         self._members = [self._loaded(folder / _file(number)) for number in range(state["members"])]
 
     def _loaded(self, file: Path) -> nn.Module:
-        from safetensors.torch import load
-
         from matscout.models.networks.training import chosen_device, reproducible
 
         with reproducible(self.n_threads, seed=0):  # its new weights are replaced, and use up no random numbers
             network = self._network(None)
-        network.load_state_dict(load(file.read_bytes()))
+        tensors = read_tensors(file)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:  # names or shapes are those of another network
+            raise DamagedError(file) from error
         return network.requires_grad_(requires_grad=False).eval().to(chosen_device(self.device))
 
 

@@ -66,6 +66,7 @@ class SplitErrors(PartErrors):
     n_train: int = Field(description="Rows learnt from")
     fit_seconds: float = Field(description="Time of training and calibration, s")
     predict_seconds: float = Field(description="Time of prediction, s")
+    chosen: dict[str, Any] = Field(default_factory=dict, description="Options found best by this split's own search")
 
 
 class Domain(Document):
@@ -91,7 +92,7 @@ class ReportCard(Document):
     unit: str = Field(description="Unit of the target")
     task: str = Field(description="regression or classification")
     surrogate: str = Field(description="Name of the surrogate")
-    options: dict[str, Any] = Field(description="Its options")
+    options: dict[str, Any] = Field(description="Its options; where some were searched those given, and the search's")
     data: Data = Field(description="What was learnt from and tested on")
     scheme: str = Field(description="How rows were split")
     grouped_by: str = Field(description="What rows of one group share; empty where rows were split one by one")
@@ -124,6 +125,7 @@ def make_report_card(
     prototypes: ArrayLike | None = None,
     threshold: float | None = None,
     hull_energy: ArrayLike | None = None,
+    known_hull_energy: ArrayLike | None = None,
     features: Sequence[str] = (),
     grouped_by: str = "",
     learning_curve: LearningCurve | None = None,
@@ -147,6 +149,9 @@ def make_report_card(
         that distance, or a formation energy where `hull_energy` is given; both in eV/atom.
     hull_energy
         Energy of the hull at the composition of each row in eV/atom, shape (n,): the target less this is the distance.
+    known_hull_energy
+        The same as known before the rows were tested, of each of the m predictions, shape (m,), in eV/atom: a predicted
+        formation energy less this is the predicted distance. None takes `hull_energy`.
     features
         Names of the feature sets.
     grouped_by
@@ -175,6 +180,7 @@ def make_report_card(
         raise UserError("a stability threshold needs predicted distances, and this is a classification")
     hull = np.zeros(len(y_all)) if hull_energy is None else _column(hull_energy, len(y_all), "hull energy")
     zero = hull[validation.rows]
+    known = zero if known_hull_energy is None else _column(known_hull_energy, len(zero), "known hull energy")
     return ReportCard(
         target=target,
         unit=unit,
@@ -196,7 +202,7 @@ def make_report_card(
         classification=None if regression else classification_scores(truth, prediction.mean),
         stability=None
         if threshold is None
-        else stability_scores(truth - zero, prediction.mean - zero, prediction.std, threshold=threshold),
+        else stability_scores(truth - zero, prediction.mean - known, prediction.std, threshold=threshold),
         calibration=_calibration(truth, prediction) if regression else None,
         intervals=interval_scores(truth, validation.intervals) if regression else (),
         domain=_domain(truth, prediction),
@@ -250,6 +256,7 @@ def _by_split(y: Floats, validation: Validation) -> tuple[SplitErrors, ...]:
             n_train=validation.n_train[number],
             fit_seconds=validation.fit_seconds[number],
             predict_seconds=validation.predict_seconds[number],
+            chosen=validation.chosen[number] if validation.chosen else {},
         )
         for number, label in enumerate(validation.labels)
     )

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
+from scipy.special import ndtri
 
 from matscout.errors import UserError
 from matscout.models.base import Prediction, joined
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 PERCENTAGES = (50, 80, 90)
 """Central intervals kept where a surrogate has calibrated none of its own, in percent."""
 
-_PARTS = ("aleatoric", "epistemic", "distance", "factors")
+_PARTS = ("aleatoric", "epistemic", "distance")
 
 
 class Learner(Protocol):
@@ -88,7 +89,10 @@ class Validation:
     calibrations
         What each surrogate says of its calibration; empty where it has none.
     surrogate, options
-        Name of the surrogate, and its options.
+        Name of the surrogate, and its options; of one that is tuned those given, and those of the search as
+        ``tuning``.
+    chosen
+        Options that each split found best for itself; empty where none were searched.
     task
         ``regression`` or ``classification``.
     data
@@ -108,6 +112,7 @@ class Validation:
     options: dict[str, Any]
     task: str
     data: DataSummary
+    chosen: tuple[dict[str, Any], ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -151,6 +156,7 @@ def cross_validate(
     groups: ArrayLike | None = None,
     kinds: ArrayLike | None = None,
     options: Mapping[str, Any] | None = None,
+    learnt: Callable[[NDArray[np.intp]], ArrayLike] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
     """Train on the one part and predict the other, for each split.
@@ -168,9 +174,13 @@ def cross_validate(
     groups
         Label of each row, shape (n,): the surrogate keeps them together where it sets rows aside for its calibration.
     kinds
-        Label of each row, shape (n,), by which a `CalibratedSurrogate` has intervals of their own: its prototype, say.
+        Label of each row, shape (n,), by which a `CalibratedSurrogate`, or one that is tuned, has intervals of their
+        own: its prototype, say.
     options
         Of the surrogate, where it is named.
+    learnt
+        Gives the target to learn from the numbers of the training rows, shape (n_train,), where that depends on which
+        rows are known, as a distance to the hull of these; None learns `y`.
     progress
         Called with the number of splits done and of all, after each.
 
@@ -194,7 +204,8 @@ def cross_validate(
     target = np.asarray(y, dtype=float)
     if target.shape != (len(inputs),):
         raise UserError(f"expected one target per row, {len(inputs)} of them, got the shape {target.shape}")
-    rows = _Rows(inputs, target, None if groups is None else numbered(groups, len(inputs)), _kinds(kinds, len(inputs)))
+    labels = None if groups is None else numbered(groups, len(inputs))
+    rows = _Rows(inputs, target, labels, _kinds(kinds, len(inputs)), learnt)
     _check(splits, len(inputs))
     parts = []
     for number, split in enumerate(splits):
@@ -241,6 +252,8 @@ def _kinds(kinds: ArrayLike | None, n: int) -> NDArray[np.str_] | None:
 
 
 def _options_of(learner: Any) -> dict[str, Any]:
+    if hasattr(learner, "tuning_options"):
+        return dict(learner.tuning_options())
     inner = _inner(learner)
     options = inner.options() if hasattr(inner, "options") else {}
     return options | (learner.calibration_options() if hasattr(learner, "calibration_options") else {})
@@ -273,6 +286,16 @@ class _Rows:
     y: NDArray[np.float64]
     groups: NDArray[np.intp] | None
     kinds: NDArray[np.str_] | None
+    learnt: Callable[[NDArray[np.intp]], ArrayLike] | None
+
+    def target_of(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Target that is learnt from some rows."""
+        if self.learnt is None:
+            return self.y[rows]
+        target = np.asarray(self.learnt(rows), dtype=float)
+        if target.shape != rows.shape:
+            raise UserError(f"expected a target to learn of each of {len(rows)} rows, got the shape {target.shape}")
+        return target
 
     def kinds_of(self, rows: NDArray[np.intp]) -> dict[str, Any]:
         """Kinds of some rows as an argument, where they are known: only a calibrated surrogate takes it."""
@@ -287,30 +310,44 @@ class _Part:
     fit_seconds: float
     predict_seconds: float
     calibration: dict[str, Any] | None
+    chosen: dict[str, Any] | None
 
 
 def _one(surrogate: Any, rows: _Rows, split: Split) -> _Part:
     train, test = split.train, split.test
     start = perf_counter()
     groups = None if rows.groups is None else rows.groups[train]
-    surrogate.fit(rows.inputs.take(train), rows.y[train], groups, **rows.kinds_of(train))
+    surrogate.fit(rows.inputs.take(train), rows.target_of(train), groups, **rows.kinds_of(train))
     middle = perf_counter()
     prediction = surrogate.predict(rows.inputs.take(test), **rows.kinds_of(test))
     end = perf_counter()
-    report = getattr(surrogate, "calibration", None)
-    return _Part(prediction, middle - start, end - middle, None if report is None else report.as_dict())
+    report, tuning = getattr(surrogate, "calibration", None), getattr(surrogate, "tuning", None)
+    return _Part(
+        prediction,
+        middle - start,
+        end - middle,
+        None if report is None else report.as_dict(),
+        None if tuning is None else dict(tuning.best.options),
+    )
+
+
+def _with_factors(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Give normal intervals to the rows of parts that were too small to be calibrated, where others were."""
+    percentages = next((list(one.factors) for one in predictions if one.factors), [])
+    normal = {percent: float(ndtri(0.5 + percent / 200)) for percent in percentages}
+    return [one if one.factors or not normal else replace(one, factors=normal) for one in predictions]
 
 
 def _collected(parts: Sequence[_Part], splits: Sequence[Split], learner: Learner, data: DataSummary) -> Validation:
     inner = _inner(learner)
     predictions = [part.prediction for part in parts]
     lengths = [len(split.test) for split in splits]
-    # some part may be too small to be calibrated, or to tell parts of its std
+    # some part may be too small to tell parts of its std
     unsaid: dict[str, Any] = {name: None for name in _PARTS if any(getattr(one, name) is None for one in predictions)}
     return Validation(
         rows=np.concatenate([split.test for split in splits]),
         split=np.repeat(np.arange(len(splits)), lengths),
-        prediction=joined([replace(one, **unsaid) for one in predictions]),
+        prediction=joined([replace(one, **unsaid) for one in _with_factors(predictions)]),
         scheme=splits[0].scheme,
         labels=tuple(split.label for split in splits),
         n_train=tuple(len(split.train) for split in splits),
@@ -321,4 +358,5 @@ def _collected(parts: Sequence[_Part], splits: Sequence[Split], learner: Learner
         options=_options_of(learner),
         task=str(getattr(inner, "task", "regression")),
         data=data,
+        chosen=tuple(part.chosen for part in parts if part.chosen is not None),
     )

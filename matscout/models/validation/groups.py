@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matscout.errors import UserError
+from matscout.models.labels import known_labels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -29,7 +30,7 @@ def merge_groups(*labels: ArrayLike) -> NDArray[np.intp]:
     Raises
     ------
     UserError
-        No labels are given, or they differ in length.
+        No labels are given, they differ in length, or one is unknown.
 
     Examples
     --------
@@ -54,7 +55,7 @@ def merge_groups(*labels: ArrayLike) -> NDArray[np.intp]:
 
 
 def numbered(labels: ArrayLike, n: int, what: str = "group") -> NDArray[np.intp]:
-    """Labels of n rows as numbers from 0, or a `UserError` where there are not n of them.
+    """Labels of n rows as numbers from 0, or a `UserError` where there are not n of them, or one is unknown.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def numbered(labels: ArrayLike, n: int, what: str = "group") -> NDArray[np.intp]
     array = np.asarray(labels)
     if array.shape != (n,):
         raise UserError(f"expected one {what} per row, {n} of them, got the shape {array.shape}")
-    return np.unique(array, return_inverse=True)[1].astype(np.intp)
+    return np.unique(known_labels(labels, what), return_inverse=True)[1].astype(np.intp)
 
 
 def draw_part(groups: NDArray[np.intp], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -119,13 +120,18 @@ def deal_classes(
     -------
     Part of each row, shape (n,), numbered from 0; none is empty.
     """
-    counts = np.zeros((int(groups.max()) + 1, int(classes.max()) + 1))
+    n_groups = int(groups.max()) + 1
+    if n_groups == len(groups):  # rows one by one, class after class: numbers differ by one at most
+        part_of_row, order = np.empty(n_groups, dtype=np.intp), rng.permutation(n_groups)
+        part_of_row[order[np.argsort(classes[order], kind="stable")]] = np.arange(n_groups) % folds
+        return part_of_row
+    counts = np.zeros((n_groups, int(classes.max()) + 1))
     np.add.at(counts, (groups, classes), 1)
     in_class = counts > 0
     shares = np.column_stack([counts / counts.sum(axis=0), counts.sum(axis=1) / len(groups)])
-    order = rng.permutation(len(shares))
+    order = rng.permutation(n_groups)
     order = order[np.argsort(-shares[order].max(axis=1), kind="stable")]
-    filled, part_of_group = np.zeros((folds, shares.shape[1])), np.empty(len(shares), dtype=np.intp)
+    filled, part_of_group = np.zeros((folds, shares.shape[1])), np.empty(n_groups, dtype=np.intp)
     for group in order.tolist():
         part = int((filled @ shares[group]).argmin())  # an empty part grows the least, so that none is left over
         part_of_group[group] = part

@@ -58,6 +58,12 @@ _FOREST: dict[str, Range | Sequence[Any]] = {
     "column_fraction": Range(0.1, 1.0),
     "min_leaf": Range(1, 10, log=True, integer=True),
 }
+_NETWORK: dict[str, Range | Sequence[Any]] = {
+    "learning_rate": Range(5e-4, 1e-2, log=True),
+    "weight_decay": Range(1e-3, 0.1, log=True),
+    "dropout": [0.0, 0.1, 0.2],
+}
+_HEADS = ("gaussian_process", "ridge", "extra_trees", "xgboost")
 _SPACES: dict[str, Space] = {
     "extra_trees": _FOREST,
     "random_forest": _FOREST,
@@ -71,16 +77,37 @@ _SPACES: dict[str, Space] = {
         "row_fraction": Range(0.4, 1.0),
         "column_fraction": Range(0.1, 1.0),
     },
+    "gaussian_process": {"kernel": ["matern", "rbf"], "ard": [True, False]},
+    # length scale, noise and prior weight are chosen in training
+    "local_kriging": {
+        "kernel": ["matern", "exponential"],
+        "neighbours": Range(16, 128, log=True, integer=True),
+        "element_length": Range(0.25, 1.0, log=True),
+        "element_identity": Range(0.005, 0.1, log=True),
+    },
+    "composition_network": _NETWORK | {"n_layers": [1, 2, 3]},
+    "crystal_graph": _NETWORK | {"n_convolutions": [2, 3, 4]},
+    "chgnet_transfer": {"head": _HEADS},
 }
+_FINE_TUNED: Space = {"learning_rate": Range(5e-4, 1e-2, log=True), "weight_decay": Range(1e-3, 0.1, log=True)}
 
 
-def default_space(name: str) -> Space:
+def default_space(name: str, options: Mapping[str, Any] | None = None) -> Space:
     """Options of a surrogate that are worth a search, and where.
+
+    Dummy has none, and ridge chooses its only one as it learns.
+
+    Parameters
+    ----------
+    name
+        Of the surrogate.
+    options
+        That it will have in any case: they may leave others without a meaning.
 
     Raises
     ------
     UserError
-        The surrogate is unknown, or none of its options is searched.
+        The surrogate is unknown, or none of its options is worth a search.
 
     Examples
     --------
@@ -91,8 +118,20 @@ def default_space(name: str) -> Space:
 
     surrogate_class(name)
     if name not in _SPACES:
-        raise UserError(f"no options of the surrogate {name} are searched unless you say where: give space")
+        raise UserError(f"the options of {name} are not worth a search: train it without tuning")
+    if name == "chgnet_transfer":
+        return _of_transfer(options or {})
     return _SPACES[name]
+
+
+def _of_transfer(options: Mapping[str, Any]) -> Space:
+    """Heads that can learn the task, or options of a training that goes on without a head."""
+    if options.get("mode") == "fine-tune":
+        return _FINE_TUNED
+    from matscout.models.registry import surrogate_class
+
+    task = options.get("task", "regression")
+    return {"head": [head for head in _HEADS if task in surrogate_class(head).tasks]}
 
 
 def check_space(name: str, space: Space) -> None:

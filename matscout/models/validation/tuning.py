@@ -173,9 +173,9 @@ def tune(
     """
     check_choice("metric", metric, tuple(METRICS))
     check_number("n_trials", n_trials, 1, integer=True)
-    space = default_space(name) if space is None else space
-    check_space(name, space)
     fixed = dict(options or {})
+    space = default_space(name, fixed) if space is None else space
+    check_space(name, space)
     twice = sorted(set(fixed) & set(space))
     if twice:
         raise UserError(f"option {twice[0]} is both given and searched: leave it out of one")
@@ -240,8 +240,12 @@ class TunedSurrogate:
 
     Attributes
     ----------
+    surrogate
+        As it is before any choice, untrained; it says what rows are taken.
     tuning
-        Of the last fit.
+        The `Tuning` of the last fit.
+    calibration
+        Of what was chosen in the last fit.
     """
 
     name: str
@@ -253,10 +257,26 @@ class TunedSurrogate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.surrogate = make_surrogate(self.name, **self.options).surrogate
+        given = make_surrogate(self.name, **self.options)
+        self.surrogate, self.stage = given.surrogate, given.stage
 
-    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Choose the options, then learn from all rows with them, calibrated."""
+    def tuning_options(self) -> dict[str, Any]:
+        """Return the options that were given, and those of the search as ``tuning``; JSON takes them."""
+        space = default_space(self.name, self.options) if self.space is None else self.space
+        search = {
+            "n_trials": self.n_trials,
+            "metric": self.metric,
+            "validation_part": self.validation_part,
+            "seed": self.seed,
+            "searched": sorted(space),
+        }
+        return {**self.options, "tuning": search}
+
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None, kinds: ArrayLike | None = None) -> Self:
+        """Choose the options, then learn from all rows with them, calibrated.
+
+        Kinds of rows, as in `CalibratedSurrogate.fit`, count in that calibration, not in the choice.
+        """
         self.tuning = tune(
             self.name,
             X,
@@ -270,10 +290,10 @@ class TunedSurrogate:
             seed=self.seed,
         )
         self._fitted: CalibratedSurrogate = make_surrogate(self.name, **self.options, **self.tuning.best.options)
-        self._fitted.fit(X, y, groups)
+        self._fitted.fit(X, y, groups, kinds)
         self.calibration = self._fitted.calibration
         return self
 
-    def predict(self, X: Any) -> Prediction:
+    def predict(self, X: Any, kinds: ArrayLike | None = None) -> Prediction:
         """Mean and calibrated std of each row."""
-        return self._fitted.predict(X)
+        return self._fitted.predict(X, kinds)

@@ -11,6 +11,7 @@ from matscout.errors import UserError
 from matscout.models import make_surrogate
 from matscout.models.base import Prediction
 from matscout.models.explanation import HOW, element_contributions, explain_model, site_contributions
+from matscout.models.explanation.elements import _STRENGTHS
 from matscout.models.registry import surrogate_class
 
 
@@ -180,10 +181,67 @@ def test_a_sum_over_elements_is_found_exactly():
     found = explain_model(Formulas(), formulas, how=["contributions"]).elements
     assert dict(zip(found.elements, found.values, strict=True)) == pytest.approx({"O": 5, "Na": -1, "Cl": 2})
     assert found.rows.tolist() == [3, 3, 3]
-    assert found.r2 == pytest.approx(1)
+    assert (found.r2, found.cross_validated_r2) == pytest.approx((1, 1))
+    assert [name for name, _, _ in found.top(2)] == ["O", "Cl"]
     assert explain_model(Formulas(4), formulas, how=["contributions"]).elements.r2 < 0.97
     with pytest.raises(ValueError, match="one composition for each of 1"):
         element_contributions([1.0], ["Na", "Cl"])
+
+
+def test_a_sum_over_elements_is_the_ridge_regression_of_the_smallest_error_left_out():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    formulas, predicted, fractions = salts(40, noise=0.3)
+    found = element_contributions(predicted, formulas)
+    strengths = _STRENGTHS[:-1] * np.linalg.norm(fractions - fractions.mean(axis=0), 2) ** 2
+    theirs = linear_model.RidgeCV(alphas=strengths, gcv_mode="svd").fit(fractions, predicted)
+    assert found.values == pytest.approx(theirs.coef_ + theirs.intercept_, rel=1e-6)
+    assert found.cross_validated_r2 == pytest.approx(1 + theirs.best_score_ / predicted.var())
+
+
+def test_as_many_elements_as_rows_explain_nothing():
+    """A sum with a number for each row meets all of them, whatever they are."""
+    elements = ["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Fe", "Co", "Ni"]
+    formulas = [f"{a}{b}2" for a, b in zip(elements, np.roll(elements, 1), strict=True)]
+    noise = [np.random.default_rng(seed).normal(size=len(formulas)) for seed in range(25)]
+    several = [element_contributions(predicted, formulas) for predicted in noise]
+    found = several[0]
+    assert len(found.elements) == len(formulas)
+    assert np.median([one.cross_validated_r2 for one in several]) < 0
+    sizes = [np.abs(one.values).max() / np.abs(own).max() for one, own in zip(several, noise, strict=True)]
+    assert np.median(sizes) < 1
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["cross_validated_r2"] == found.cross_validated_r2
+
+
+@pytest.mark.parametrize("formulas", [["NaCl"], ["NaCl", "NaCl"], ["NaCl", "KCl"], ["NaCl", "NaCl", "NaCl"]], ids=len)
+def test_few_or_equal_rows_leave_the_worth_of_the_sum_unknown_or_nil(formulas):
+    found = element_contributions(np.arange(float(len(formulas))), formulas)
+    assert np.isfinite(found.values).all()
+    assert not found.cross_validated_r2 > 0
+    assert element_contributions(np.ones(3), ["NaCl", "KCl", "KBr"]).values == pytest.approx(1)
+
+
+def salts(n, noise):
+    """Formulas of four elements, their fractions, and predictions that are a sum over elements, and noise."""
+    rng = np.random.default_rng(3)
+    counts = rng.integers(0, 4, (n, 4)) + np.eye(4, dtype=int)[np.arange(n) % 4]
+    formulas = ["".join(f"{e}{c}" for e, c in zip("BCNO", row, strict=True) if c) for row in counts.tolist()]
+    fractions = counts / counts.sum(axis=1, keepdims=True)
+    return formulas, fractions @ [1.0, -2.0, 0.5, 3.0] + noise * rng.normal(size=n), fractions
+
+
+def test_a_formula_says_of_what_it_is_and_how_well_the_model_itself_does():
+    X, y = data(60)
+    model = small(transform="log").fit(X, y)
+    found = explain_model(model, X, y, how=["formula"], dimension=1)
+    predicted = model.predict(X).mean
+    assert found.formula_of == "results"
+    assert found.model_error["mae"] == pytest.approx(np.abs(y - predicted).mean())
+    assert found.model_error["rmse"] == pytest.approx(np.sqrt(np.mean((y - predicted) ** 2)))
+    assert found.as_dict()["formula"]["of"] == "results"
+    without = explain_model(model, X, how=["formula"], dimension=1)
+    assert (without.formula_of, without.model_error) == ("predictions", None)
+    law = without.formula.predict(X)  # in the unit of the target, not its logarithm
+    assert np.abs(law - predicted).mean() < np.abs(law - np.log(predicted)).mean()
 
 
 def test_mistakes_are_named():

@@ -90,7 +90,9 @@ def test_the_discovery_curve_lies_between_random_and_perfect():
 
 def test_the_learning_curve_shows_points_and_both_laws(curve):
     figure = plot_learning_curve(curve, "eV/atom")
-    points = named(figure, "mean and std of 2 subsets")
+    points = named(figure, "mean and std of 2 subsets, all rows once")
+    assert points.error_y.array[:-1] == curve.std[:-1]
+    assert points.error_y.array[-1] is None  # one training has no spread
     assert points.x == curve.sizes
     assert points.y == curve.mae
     assert len(figure.data) == 3

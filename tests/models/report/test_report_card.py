@@ -218,3 +218,85 @@ def test_progress_of_a_comparison_runs_through(salts):
         "dummy", X, y, np.arange(70) / 70, make_splits("k-fold", y, folds=2), progress=lambda *now: told.append(now)
     )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def hull_of_references(y):
+    """Lowest energy of a few references, -1.8, and of the known rows: all rows stand at one composition."""
+    return lambda known, asked: np.full(len(asked), min(-1.8, y[known].min()))
+
+
+class Constant:
+    """Predict what was given for all rows, and remember what was learnt."""
+
+    takes = "features"
+
+    def __init__(self, energy, seen):
+        self.energy, self.seen = energy, seen
+
+    def fit(self, X, y, groups=None):
+        self.seen.append(y)
+        return self
+
+    def predict(self, X):
+        return Prediction(np.full(len(X), self.energy), np.full(len(X), 0.01))
+
+
+def test_a_hull_of_known_rows_tells_nothing_of_those_tested(salts):
+    _, _, X, y = salts
+    splits = make_splits("k-fold", y, folds=5, seed=3)
+    lowest, seen = int(y.argmin()), []
+    hull_of, true_hull = hull_of_references(y), np.full(70, y.min())
+    compared = compare_targets(lambda: Constant(-2.0, seen), X, y, hull_of, splits, threshold=0.05)
+    # the model of formation energies is taken against the hull of its training rows, the truth against that of all
+    known = np.concatenate([hull_of(split.train, split.test) for split in splits])
+    rows = np.concatenate([split.test for split in splits])
+    assert known[rows == lowest] > y.min()
+    expected = stability_scores((y - true_hull)[rows], -2.0 - known, np.full(70, 0.01), threshold=0.05)
+    assert compared.formation.stability == expected
+    # distances that are learnt are those to the hull of the training rows, too
+    for split, target in zip(splits, seen[5:], strict=True):
+        assert target == pytest.approx(y[split.train] - hull_of(split.train, split.train))
+    assert compared.distance.stability.n_stable == expected.n_stable
+    assert compared.hull_known_from == "training rows"
+    assert "training rows alone" in compared.caveat
+
+
+def test_energies_of_tested_rows_do_not_change_what_is_predicted(salts):
+    _, _, X, y = salts
+    (split,) = make_splits("hold-out", y)
+    other = y.copy()
+    other[split.test] -= 5.0
+    seen = []
+    for energy in (y, other):
+        compare_targets(lambda: Constant(-2.0, seen), X, energy, hull_of_references(energy), [split])
+    for first, second in zip(seen[:2], seen[2:], strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_a_hull_that_was_given_as_it_is_comes_with_a_caveat(comparison):
+    assert comparison.hull_known_from == "given"
+    assert "was told of their energies" in comparison.caveat
+    document = comparison.as_dict()
+    del document["hull_known_from"]  # kept before this was told
+    assert type(comparison).from_dict(document) == comparison
+
+
+@pytest.mark.parametrize(
+    ("hull_of", "said"),
+    [
+        (lambda known, asked: [0.0], r"a hull energy for each of 70 rows, got the shape \(1,\)"),
+        (
+            lambda known, asked: np.where(np.isin(asked, known), 0.0, np.nan),
+            r"the hull of 56 known rows has no energy at row \d+: add references",
+        ),
+    ],
+)
+def test_a_hull_that_does_not_hold_a_row_is_said(salts, hull_of, said):
+    _, _, X, y = salts
+    with pytest.raises(UserError, match=said):
+        compare_targets("dummy", X, y, hull_of, make_splits("k-fold", y))
+
+
+def test_known_hull_energies_are_those_of_the_predictions(validation, salts):
+    with pytest.raises(UserError, match="one known hull energy per row, 70 of them"):
+        make_report_card(validation, salts[3], threshold=0.0, known_hull_energy=[0.0])

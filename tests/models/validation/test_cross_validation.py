@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from matscout.errors import UserError
 from matscout.models import make_surrogate
@@ -142,3 +143,39 @@ def test_targets_and_options_are_checked(line, nearest):
         cross_validate(nearest, X, y[:-1], make_splits("k-fold", 40))
     with pytest.raises(UserError, match="give options with the name"):
         cross_validate(nearest, X, y, make_splits("k-fold", 40), options={"seed": 1})
+
+
+def test_a_part_too_small_to_be_calibrated_leaves_the_others_their_intervals():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = X[:, 0] + rng.standard_t(2, 60)
+    splits = [
+        Split(np.arange(8), np.arange(40, 60), "small"),
+        Split(np.arange(40), np.arange(40, 60), "large"),
+    ]
+    validation = cross_validate("ridge", X, y, splits)
+    large = make_surrogate("ridge").fit(X[:40], y[:40]).predict(X[40:])
+    assert sorted(validation.intervals) == sorted(large.factors)
+    for percent, ends in validation.intervals.items():
+        assert np.array_equal(ends[20:], np.column_stack(large.interval(percent)))
+        half = (ends[:20, 1] - ends[:20, 0]) / 2
+        assert half / validation.prediction.std[:20] == pytest.approx(norm.ppf(0.5 + percent / 200))
+    assert large.factors[90] != pytest.approx(norm.ppf(0.95), rel=1e-3)
+
+
+def test_parts_that_are_all_small_have_normal_intervals():
+    X = np.random.default_rng(0).normal(size=(16, 2))
+    validation = cross_validate("ridge", X, X[:, 0] ** 2, make_splits("k-fold", 16, folds=2))
+    lower, upper = validation.intervals[90].T
+    assert (upper - lower) / 2 / validation.prediction.std == pytest.approx(norm.ppf(0.95))
+
+
+def test_a_target_may_depend_on_the_rows_that_are_known(line, nearest):
+    X, y = line
+    seen = []
+    splits = make_splits("k-fold", y, folds=2)
+    cross_validate(lambda: nearest(seen), X, y, splits, learnt=lambda rows: y[rows] - y[rows].max())
+    for split, (_, target, _) in zip(splits, seen, strict=True):
+        assert np.array_equal(target, y[split.train] - y[split.train].max())
+    with pytest.raises(UserError, match=r"fold 1 of 2, .* a target to learn of each of 20 rows, got the shape \(1,\)"):
+        cross_validate(nearest, X, y, splits, learnt=lambda rows: y[:1])

@@ -208,3 +208,45 @@ def test_labellings_of_another_length_are_refused():
         merge_groups([1, 2, 3], [1, 2])
     with pytest.raises(UserError, match="at least one"):
         merge_groups()
+
+
+def test_leaving_out_each_of_many_rows_is_refused():
+    with pytest.raises(UserError, match=r"leave-one-out would train 5001 times, .* at most 5000 rows: choose k-fold"):
+        make_splits("leave-one-out", 5001)
+
+
+@given(st.lists(st.integers(0, 2), min_size=6, max_size=60), st.integers(2, 5), seeds)
+def test_each_part_has_its_share_of_each_class(classes, folds, seed):
+    splits = make_splits("k-fold", len(classes), folds=folds, classes=classes, seed=seed)
+    sizes = [len(split.test) for split in splits]
+    assert max(sizes) - min(sizes) <= 1
+    for one in set(classes):
+        counts = [sum(classes[row] == one for row in split.test) for split in splits]
+        assert max(counts) - min(counts) <= 1
+    assert sorted(np.concatenate([split.test for split in splits]).tolist()) == list(range(len(classes)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=6, max_size=60), st.integers(3, 5), seeds)
+def test_no_part_takes_a_class_away_that_several_groups_have(rows, folds, seed):
+    groups, classes = (np.array(column) for column in zip(*rows, strict=True))
+    if len(set(groups.tolist())) < folds:
+        return
+    splits = make_splits("k-fold", len(rows), groups, folds=folds, classes=classes, seed=seed)
+    assert sorted(np.concatenate([split.test for split in splits]).tolist()) == list(range(len(rows)))
+    several = [one for one in set(classes.tolist()) if len(set(groups[classes == one].tolist())) > 1]
+    for split in splits:
+        assert share_no_group(split, groups)
+        assert set(classes[split.train].tolist()) >= set(several)
+
+
+def test_a_rare_class_in_large_groups_is_in_every_training_part():
+    groups = np.repeat(np.arange(6), [50, 50, 8, 8, 8, 8])
+    classes = np.isin(np.arange(132), [0, 50])  # one row each of the two large groups
+    for seed in range(20):
+        splits = make_splits("k-fold", 132, groups, folds=2, classes=classes, seed=seed)
+        assert [classes[split.train].sum() for split in splits] == [1, 1]
+
+
+def test_classes_of_other_rows_are_refused():
+    with pytest.raises(UserError, match="one class per row, 6 of them"):
+        make_splits("k-fold", 6, classes=[0, 1])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matscout.errors import UserError
-from matscout.models import make_surrogate
+from matscout.models import SURROGATES, make_surrogate
+from matscout.models.report import ReportCard, make_report_card
 from matscout.models.validation import Range, TunedSurrogate, cross_validate, default_space, make_splits, tune
 from matscout.models.validation.spaces import draw_options
 
@@ -113,6 +114,58 @@ def test_a_tuned_surrogate_chooses_from_its_training_part_only(noisy):
     assert validation.surrogate == "extra_trees"
 
 
+def test_a_validation_tells_what_each_split_chose(noisy):
+    X, y = noisy
+    splits = make_splits("k-fold", y, folds=2)
+    validation = cross_validate(lambda: TunedSurrogate("extra_trees", n_trials=3, options=FEW, seed=5), X, y, splits)
+    best = [tune("extra_trees", X[s.train], y[s.train], n_trials=3, options=FEW, seed=5).best.options for s in splits]
+    assert validation.chosen == tuple(best)
+    assert any(best)
+    search = {"n_trials": 3, "metric": "mae", "validation_part": 0.2, "seed": 5}
+    assert validation.options == {"n_trees": 20, "tuning": search | {"searched": ["column_fraction", "min_leaf"]}}
+    card = make_report_card(validation, y)
+    assert [split.chosen for split in card.by_split] == best
+    assert ReportCard.from_dict(json.loads(json.dumps(card.as_dict()))) == card
+
+
+def test_a_surrogate_that_is_not_tuned_has_chosen_nothing(noisy):
+    X, y = noisy
+    validation = cross_validate("dummy", X, y, make_splits("k-fold", y, folds=2))
+    assert validation.chosen == ()
+    assert [split.chosen for split in make_report_card(validation, y).by_split] == [{}, {}]
+
+
+def test_kinds_of_rows_reach_the_calibration_of_a_tuned_surrogate(noisy):
+    X, y = noisy
+    kinds = np.where(np.arange(120) % 2, "rock-salt", "CsCl")
+    y = np.where(kinds == "CsCl", 0.01, 1.0) * y
+    split = make_splits("hold-out", y)[0]
+    space = {"min_leaf": [5]}
+    tuned = cross_validate(
+        lambda: TunedSurrogate("extra_trees", space=space, n_trials=2, options=FEW), X, y, [split], kinds=kinds
+    )
+    best = make_surrogate("extra_trees", **FEW, **tuned.chosen[0])
+    best.fit(X[split.train], y[split.train], kinds=kinds[split.train])
+    alone = best.predict(X[split.test], kinds[split.test])
+    assert np.array_equal(tuned.prediction.std, alone.std)
+    assert np.array_equal(tuned.intervals[90], np.column_stack(alone.interval(90)))
+    assert tuned.calibrations[0]["kinds"] == {"CsCl": 49, "rock-salt": 47}
+
+
+def test_a_tuned_surrogate_keeps_its_name_behind_a_transform():
+    tuned = TunedSurrogate("extra_trees", n_trials=1, options=FEW | {"transform": "classify-then-regress"})
+    X = np.random.default_rng(0).normal(size=(80, 2))
+    y = np.where(X[:, 0] > 0, X[:, 0], 0.0)
+    validation = cross_validate(lambda: tuned, X, y, make_splits("hold-out", y))
+    assert validation.surrogate == "extra_trees"
+
+
+def test_what_is_searched_of_a_transfer_depends_on_its_mode_and_task():
+    assert default_space("chgnet_transfer")["head"][0] == "gaussian_process"
+    assert "gaussian_process" not in default_space("chgnet_transfer", {"task": "classification"})["head"]
+    assert "head" not in default_space("chgnet_transfer", {"mode": "fine-tune"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -130,13 +183,17 @@ def test_mistakes_are_named(noisy, arguments, said):
 
 
 def test_a_surrogate_without_a_space_says_so():
-    with pytest.raises(UserError, match="no options of the surrogate dummy are searched unless"):
-        default_space("dummy")
+    for name in ("dummy", "ridge"):
+        with pytest.raises(UserError, match=f"the options of {name} are not worth a search: train it without tuning"):
+            default_space(name)
     with pytest.raises(UserError, match="unknown surrogate"):
         default_space("extra_threes")
 
 
-@given(st.sampled_from(["extra_trees", "random_forest", "adaboost_trees", "xgboost"]), st.integers(0, 2**32 - 1))
+SEARCHED = [name for name in SURROGATES if name not in ("dummy", "ridge")]
+
+
+@given(st.sampled_from(SEARCHED), st.integers(0, 2**32 - 1))
 def test_what_is_drawn_is_always_allowed(name, seed):
     options = draw_options(default_space(name), np.random.default_rng(seed))
     assert (
