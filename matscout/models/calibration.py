@@ -19,6 +19,7 @@ from matscout.models.error_laws import MIN_ROWS, ErrorLaw, ErrorLaws, fit_laws, 
 from matscout.models.held_out import assign_folds, hold_out
 from matscout.models.inputs import as_inputs
 from matscout.models.kept_files import FORM, check_form, finite, read_json, reading
+from matscout.models.labels import known_labels
 from matscout.models.options import check_choice, check_number
 from matscout.models.probability_calibration import (
     ProbabilityLaw,
@@ -311,7 +312,7 @@ def _share_of_prior(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 def _names_of_kinds(kinds: ArrayLike | None, n: int) -> NDArray[np.str_] | None:
     if kinds is None:
         return None
-    names = np.asarray(kinds).astype(str)
+    names = known_labels(kinds, "kind").astype(str)
     if names.shape != (n,):
         raise UserError(f"expected one kind per row, shape ({n},), got {names.shape}")
     return names

@@ -17,6 +17,7 @@ from matscout.models.element_kernel import Neighbours, element_vectors, nearest,
 from matscout.models.inputs import CompositionInputs, FeatureInputs, InputKind, as_inputs
 from matscout.models.kept_files import read_arrays, reading
 from matscout.models.kriging import KERNELS, Kriged, krige
+from matscout.models.labels import known_labels
 from matscout.models.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ class LocalKriging(Surrogate):
 def _labels(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
     if groups is None:
         return np.arange(n)
-    labels = np.asarray(groups)
+    labels = known_labels(groups)
     if labels.shape != (n,):
         raise UserError(f"expected one group per row, shape ({n},), got {labels.shape}")
     return np.unique(labels, return_inverse=True)[1].astype(np.intp)

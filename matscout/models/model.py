@@ -17,6 +17,7 @@ from matscout.featurizers.parts import Source, source_of
 from matscout.models.calibration import CalibratedSurrogate
 from matscout.models.inputs import CompositionInputs, CrystalInputs, FeatureInputs
 from matscout.models.kept_files import check_fingerprints, check_form, fingerprints, read_json, reading
+from matscout.models.labels import known_labels
 from matscout.models.model_card import ModelCard, now, other_releases, package_versions
 from matscout.models.registry import make_surrogate, surrogate_class
 from matscout.models.training_data import PART_ROWS, read_training_data
@@ -270,10 +271,10 @@ def train_model(
 
 def _of_rows(groups: ArrayLike, rows: TrainingData) -> NDArray[Any]:
     """Labels of the rows that are learnt from, out of those of all rows of the input."""
-    labels = np.asarray(groups)
-    if labels.shape != (rows.n_input,):
-        raise UserError(f"expected a group for each of {rows.n_input} rows of the input, got {labels.shape}")
-    return labels[rows.row_numbers]
+    if np.shape(groups) != (rows.n_input,):
+        raise UserError(f"expected a group for each of {rows.n_input} rows of the input, got {np.shape(groups)}")
+    every = np.asarray(groups).tolist() if isinstance(groups, np.ndarray) else list(groups)  # type: ignore[arg-type]
+    return known_labels([every[row] for row in rows.row_numbers.tolist()])
 
 
 def fit_model(

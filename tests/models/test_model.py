@@ -149,6 +149,8 @@ def test_groups_are_one_for_each_row_of_the_input():
     for groups in (range(5), range(40)):
         with pytest.raises(UserError, match="expected a group for each of 24 rows of the input"):
             train_model(FORMULAS, ENERGIES, groups=list(groups), **SMALL)
+    with pytest.raises(UserError, match="row 5"):
+        train_model(FORMULAS, ENERGIES, groups=["a"] * 5 + [None] + ["b"] * 18, **SMALL)
     some = np.where(np.arange(24) == 3, np.nan, ENERGIES)
     model = train_model(FORMULAS, some, groups=np.arange(24) // 4, **SMALL)
     assert (model.card.n_rows, model.card.groups_by) == (23, "given")
