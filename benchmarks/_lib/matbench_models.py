@@ -43,10 +43,11 @@ METALS: dict[str, Any] = {
 }
 MODULI: dict[str, Any] = {
     "objective": "absolute_error",
-    "n_members": 4,
-    "n_trees": 500,
-    "learning_rate": 0.05,
-    "max_depth": 8,
+    "row_weights": "equal",
+    "n_members": 8,
+    "n_trees": 550,
+    "learning_rate": 0.06,
+    "max_depth": 9,
     "min_child_weight": 3.0,
     "row_fraction": 0.8,
     "column_fraction": 0.15,

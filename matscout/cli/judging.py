@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.cli.train_options import our_words
 from matscout.errors import UserError, warn
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ def check_judging(judging: Judging, task: str) -> None:
 
     if judging.scheme is not None:
         check_choice("--validate", judging.scheme, (*SCHEMES, "none"))
+    if not 0 < judging.test_part < 1:
+        raise UserError(f"--test-part must be above 0 and below 1, got {judging.test_part:g}")
     asked = {
         "--threshold": judging.threshold is not None,
         "--hull-energy": judging.hull_energy is not None,
@@ -177,7 +178,7 @@ def judge(
             learning_curve=_curve(model, rows, groups, tell, make) if judging.learning_curve else None,
         )
     except ValueError as error:
-        warn(f"the model is kept, but could not be judged: {our_words(str(error))}")
+        warn(f"the model is kept, but could not be judged: {error}")
         return None
     return card.as_dict()
 
@@ -198,5 +199,5 @@ def _curve(
             progress=lambda done, n: tell(f"learning curve: {done} of {n} trainings"),
         )
     except UserError as error:
-        warn(f"there is no learning curve: {our_words(str(error))}")
+        warn(f"there is no learning curve: {error}")
         return None

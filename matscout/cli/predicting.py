@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from matscout.featurizers.parts import Source
-    from matscout.models.model import Model, PredictedRows
+    from matscout.models.model import Model
+    from matscout.models.predicted_rows import PredictedRows
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from matscout.models.model import PredictedRows
+    from matscout.models.predicted_rows import PredictedRows
 
 
 def write_predictions(parts: Iterable[PredictedRows], path: Path) -> dict[str, int]:

@@ -1,9 +1,7 @@
-"""Options of surrogates as a user types them, and what surrogates say of them in words of the command line."""
+"""Options of surrogates as a user types them."""
 
 from __future__ import annotations
 
-import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -11,22 +9,7 @@ import yaml
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_WORDS = (
-    (r"set the option missing to (\w+) or (\w+)", r"give --missing \1 or --missing \2"),
-    (r"set the option missing to (\w+)", r"give --missing \1"),
-    (r"set the option (\w+) to\s+([\w.-]+)", r"give --option \1=\2"),
-    (r"take the option (\w+=\w+)", r"give --option \1"),
-    (r"\boption test_part must be", "--test-part must be"),
-    (r"\boption folds must be", "--option folds must be"),
-    (r"^(\d+) folds need at least", r"--parts \1 needs at least"),
-    (r"or have it replaced", "or give --replace"),
-    (r"with groups where rows are alike", "with --group-by where rows are alike"),
-    (r"there to learn from: give sizes", "there to learn from: leave --learning-curve out"),
-    (r"train it without tuning", "leave --tune out"),
-)
-"""What models say to who writes Python, and what it is called here."""
+    from collections.abc import Sequence
 
 
 def given_options(given: Sequence[str], missing: str | None, seed: int) -> dict[str, Any]:
@@ -78,28 +61,3 @@ def default_missing(surrogate: str) -> str | None:
     if not issubclass(kind, FeatureSurrogate):
         return None
     return "native" if kind.native_missing else "median"
-
-
-@contextmanager
-def in_our_words() -> Iterator[None]:
-    """Name flags of the command line where an error names options of Python."""
-    try:
-        yield
-    except UserError as error:
-        said = our_words(str(error))
-        if said == str(error):
-            raise
-        raise UserError(said) from error
-
-
-def our_words(message: str) -> str:
-    """Name flags of the command line in place of options of Python.
-
-    Examples
-    --------
-    >>> our_words("leave them out, or set the option missing to median or native")
-    'leave them out, or give --missing median or --missing native'
-    """
-    for python, ours in _WORDS:
-        message = re.sub(python, ours, message)
-    return message

@@ -17,7 +17,7 @@ from matscout.cli.model_cards import print_card
 from matscout.cli.output import duration, print_json
 from matscout.cli.row_groups import row_groups
 from matscout.cli.sources import listed_names, open_source, read_results
-from matscout.cli.train_options import default_missing, given_options, in_our_words
+from matscout.cli.train_options import default_missing, given_options
 from matscout.cli.waiting import status
 from matscout.errors import UserError, warn
 from matscout.settings import get_settings
@@ -58,9 +58,8 @@ class TrainRequest:
 
 def train(request: TrainRequest, written: list[Path]) -> None:
     """Train a model, judge it, keep it, and print its card; the folder it is kept in is put into `written`."""
-    with in_our_words():
-        model, rows = _trained(request)
-        place = _keep(model, request.output, replace=request.replace)
+    model, rows = _trained(request)
+    place = _keep(model, request.output, replace=request.replace)
     written.append(place)
     _say_trained(request, rows, model, place)
 

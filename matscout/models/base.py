@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 import numpy as np
 from typing_extensions import override
 
-from matscout.db.files import write_text
 from matscout.errors import UserError
 from matscout.models.inputs import FeatureInputs, InputKind, Inputs, as_inputs
-from matscout.models.kept_files import FORM, check_form, reading
+from matscout.models.kept_files import reading_document, write_document
 from matscout.models.labels import known_labels
 from matscout.models.options import check_choice, check_number, plain
 from matscout.models.prediction import Prediction, joined
@@ -139,18 +137,16 @@ class Surrogate(ABC):
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         document = {
-            "version": FORM,
             "surrogate": self.name,
             "options": self.options(),
             "columns": _columns(self._training),
             "state": self._save(place),
         }
-        write_text(place / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_document(place / DOCUMENT, document)
 
-    def load(self, folder: str | os.PathLike[str], document: Mapping[str, Any]) -> Self:
-        """Take up what was kept in a folder; `load_surrogate` makes the surrogate and calls this."""
-        with reading(Path(folder) / DOCUMENT):
-            check_form(Path(folder) / DOCUMENT, document["version"])
+    def load(self, folder: str | os.PathLike[str]) -> Self:
+        """Take up what one with the same options kept in a folder; `load_surrogate` makes such a one and calls this."""
+        with reading_document(Path(folder) / DOCUMENT, "surrogate") as document:
             self._training = _empty_inputs(self.takes, document["columns"])
             self._load(Path(folder), document["state"])
         return self
@@ -229,10 +225,10 @@ class FeatureSurrogate(Surrogate):
             return
         column = int(np.isnan(inputs.values[first]).argmax())
         name = inputs.names[column] if inputs.names else f"column {column}"
-        ways = "median" + (" or native" if self.native_missing else "")
+        ways = "missing=median" + (" or missing=native" if self.native_missing else "")
         raise UserError(
             f"{unknown} of {len(inputs)} rows have unknown features (NaN), the first is {name} in row {first}: "
-            f"leave them out, or set the option missing to {ways}"
+            f"leave them out, or set the option {ways}"
         )
 
     def _known(self, inputs: FeatureInputs) -> NDArray[np.floating]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from matscout.db.files import write_text
 from matscout.errors import UserError
 from matscout.models.applicability import Domain
-from matscout.models.base import DOCUMENT as SURROGATE_DOCUMENT
 from matscout.models.base import Prediction, Surrogate, check_target, checked_data
 from matscout.models.calibration_report import CalibrationReport, report_of, report_of_few
 from matscout.models.error_laws import MIN_ROWS, ErrorLaw, ErrorLaws, fit_laws, smallest_std
 from matscout.models.held_out import assign_folds, hold_out
 from matscout.models.inputs import as_inputs
-from matscout.models.kept_files import FORM, check_form, finite, read_json, reading
+from matscout.models.kept_files import finite, reading_document, write_document
 from matscout.models.labels import known_labels
 from matscout.models.options import check_choice, check_number
 from matscout.models.probability_calibration import (
@@ -137,8 +134,8 @@ class CalibratedSurrogate:
             raise UserError(f"a surrogate needs at least two results to learn from, got {n}: calculate more first")
         if n < self.folds:
             raise UserError(
-                f"{n} rows cannot be parted into {self.folds} folds: calculate more first, or set the option folds to "
-                f"{n} or fewer"
+                f"{n} rows cannot be parted into {self.folds} folds: calculate more first, or set the option "
+                f"folds={n} or fewer"
             )
         own_kinds = _names_of_kinds(kinds, n)
         if own_kinds is not None and self.surrogate.task == "classification":
@@ -237,7 +234,6 @@ class CalibratedSurrogate:
         if self._domain is not None:
             self._domain.save(place / _DOMAIN_FILE)
         document = {
-            "version": FORM,
             "surrogate": self.stage.name,
             "options": self.surrogate.options(),
             "calibration_options": self.calibration_options(),
@@ -246,7 +242,7 @@ class CalibratedSurrogate:
             "law": self._law.as_dict(),
             "report": self.calibration.as_dict(),
         }
-        write_text(place / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_document(place / DOCUMENT, document)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -260,19 +256,14 @@ class CalibratedSurrogate:
         from matscout.models.registry import surrogate_class
 
         file = Path(folder) / DOCUMENT
-        if not file.is_file():
-            raise UserError(f"no calibrated surrogate is kept in {folder}: it holds no {DOCUMENT}")
-        with reading(file):
-            document = read_json(file)
-            check_form(file, document["version"])
+        with reading_document(file, "calibrated surrogate") as document:
             made = surrogate_class(document["surrogate"])(**document["options"])
             loaded = cls(made, **document["calibration_options"])
             loaded._take_up(file.parent, document)
         return loaded
 
     def _take_up(self, place: Path, document: Mapping[str, Any]) -> None:
-        kept = place / _SURROGATE_FOLDER
-        self.surrogate.load(kept, read_json(kept / SURROGATE_DOCUMENT))
+        self.surrogate.load(place / _SURROGATE_FOLDER)
         self._domain = None if self.domain == "none" else Domain.load(place / _DOMAIN_FILE)
         self._prior_mean, self._prior_std = finite(document["prior_mean"]), finite(document["prior_std"])
         law = finite(document["law"])

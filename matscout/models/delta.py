@@ -6,20 +6,18 @@ approach, J. Chem. Theory Comput. 11, 2087 (2015), doi:10.1021/acs.jctc.5b00099.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from matscout.db.files import write_text
 from matscout.errors import UserError
 from matscout.models.base import Prediction, checked_data
 from matscout.models.calibration import CalibratedSurrogate
 from matscout.models.error_laws import INTERVALS, MIN_ROWS
 from matscout.models.inputs import FeatureInputs, as_inputs
-from matscout.models.kept_files import FORM, check_form, read_json, reading
+from matscout.models.kept_files import reading_document, write_document
 from matscout.models.options import check_choice, plain
 from matscout.models.registry import make_surrogate
 
@@ -182,14 +180,13 @@ class DeltaSurrogate:
         if self._correction is not None:
             self._correction.save(place / "correction")
         document = {
-            "version": FORM,
             "surrogate": self.name,
             "mode": self.mode,
             "options": self.options,
             "slope": self.slope,
             "filling": self._filling,
         }
-        write_text(place / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_document(place / DOCUMENT, document)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -201,11 +198,7 @@ class DeltaSurrogate:
             There is none in the folder, or it was kept by another version.
         """
         file = Path(folder) / DOCUMENT
-        if not file.is_file():
-            raise UserError(f"no delta surrogate is kept in {folder}: it holds no {DOCUMENT}")
-        with reading(file):
-            document = read_json(file)
-            check_form(file, document["version"])
+        with reading_document(file, "delta surrogate") as document:
             loaded = cls(document["surrogate"], mode=document["mode"], **document["options"])
             loaded.slope, loaded._filling = document["slope"], document["filling"]
             loaded._plain = CalibratedSurrogate.load(file.parent / "plain")

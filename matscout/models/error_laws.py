@@ -292,9 +292,7 @@ def coverage(error: NDArray[np.float64], std: NDArray[np.float64]) -> dict[int, 
 
 def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Rank correlation; NaN where one side is constant."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    ranks = np.array([rankdata(first), rankdata(second)])
-    centred = ranks - ranks.mean(axis=1, keepdims=True)
-    norm = np.sqrt((centred**2).sum(axis=1).prod())
-    return float((centred[0] * centred[1]).sum() / norm) if norm else float("nan")
+    constant = not np.ptp(first) or not np.ptp(second)
+    return float("nan") if constant else float(spearmanr(first, second).statistic)

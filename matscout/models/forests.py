@@ -24,23 +24,7 @@ _FILE = "trees.npz"
 
 @dataclass(kw_only=True)
 class _Forest(FeatureSurrogate):
-    """Trees of scikit-learn.
-
-    The std of a regression is the sample std over the trees; where leaves hold several rows (``min_leaf`` above 1), the
-    variance within them is added by the law of total variance, and told as the aleatoric part. A classification
-    averages the shares of ones in the leaves.
-
-    Parameters
-    ----------
-    n_trees
-        Number of trees.
-    column_fraction
-        Share of the features among which a split chooses.
-    min_leaf
-        Smallest number of rows in a leaf.
-    n_threads
-        Threads of training and prediction; the result does not depend on them.
-    """
+    """Trees of scikit-learn: what forests have in common, whose docstrings say what the options are."""
 
     tasks: ClassVar[tuple[Task, ...]] = ("regression", "classification")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.db.files import write_text
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORM = 2
+FORM = 1
 """Number of the form in which models are kept: another one for each change of what any of their files holds."""
 
 _UNFIT = (ArithmeticError, AttributeError, EOFError, LookupError, TypeError, ValueError)
@@ -100,6 +101,35 @@ def read_json(file: Path) -> dict[str, Any]:
         if isinstance(document, dict):
             return document
     raise DamagedError(file)
+
+
+def write_document(file: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON document with the number of the form it is kept in; whole or not at all."""
+    write_text(file, json.dumps({"version": FORM, **document}, indent=1, allow_nan=False) + "\n")
+
+
+@contextmanager
+def reading_document(file: Path, what: str) -> Iterator[dict[str, Any]]:
+    """Give a document to be taken up; it is damaged, whatever goes wrong with that.
+
+    Parameters
+    ----------
+    file
+        As `write_document` wrote it.
+    what
+        It holds, in words.
+
+    Raises
+    ------
+    UserError
+        It is not there, was kept in another form, or is damaged.
+    """
+    if not file.is_file():
+        raise UserError(f"no {what} is kept in {file.parent}: it holds no {file.name}")
+    with reading(file):
+        document = read_json(file)
+        check_form(file, document["version"])
+        yield document
 
 
 def read_arrays(file: Path) -> dict[str, NDArray[Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +18,7 @@ from matscout.models.inputs import CompositionInputs, CrystalInputs, FeatureInpu
 from matscout.models.kept_files import check_fingerprints, check_form, fingerprints, read_json, reading
 from matscout.models.labels import known_labels
 from matscout.models.model_card import ModelCard, now, other_releases, package_versions
+from matscout.models.predicted_rows import PredictedRows, spread
 from matscout.models.registry import make_surrogate, surrogate_class
 from matscout.models.training_data import PART_ROWS, read_training_data
 from matscout.models.validation.cross_validation import summary_of
@@ -32,62 +32,11 @@ if TYPE_CHECKING:
 
     from matscout.featurizers.base import Featurizer
     from matscout.featurizers.parts import Part
-    from matscout.models.base import Prediction
     from matscout.models.inputs import Inputs
     from matscout.models.training_data import TrainingData
 
 CARD = "card.json"
 _CALIBRATED = "surrogate"
-
-INTERVAL = 90
-"""Percentage of the interval that predictions are written with."""
-
-
-@dataclass(frozen=True)
-class PredictedRows:
-    """Some rows of an input with their prediction; NaN, with its error, where a row cannot be predicted.
-
-    Attributes
-    ----------
-    ids, formulas
-        What the user knows each row by, and its formula.
-    prediction
-        For each row.
-    errors
-        What was wrong, by row.
-    """
-
-    ids: tuple[str, ...]
-    formulas: tuple[str, ...]
-    prediction: Prediction
-    errors: dict[int, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def frame(self, percent: int = INTERVAL) -> pd.DataFrame:
-        """Return a frame with id, formula, mean, std, interval, distance to the training data, and errors."""
-        import pandas as pd
-
-        lower, upper = self.prediction.interval(percent)
-        unknown = np.isnan(self.prediction.mean)
-        columns: dict[str, Any] = {
-            "id": list(self.ids),
-            "formula": list(self.formulas),
-            "mean": self.prediction.mean,
-            "std": self.prediction.std,
-            f"lower_{percent}": lower,
-            f"upper_{percent}": upper,
-        }
-        for part in ("aleatoric", "epistemic", "distance"):
-            if getattr(self.prediction, part) is not None:
-                columns[part] = getattr(self.prediction, part)
-        if self.prediction.distance is not None:
-            outside = pd.array(self.prediction.outside, dtype="boolean")
-            outside[unknown] = pd.NA
-            columns["outside"] = outside
-        columns["error"] = pd.Series([self.errors.get(row) for row in range(len(self))], dtype=object)
-        return pd.DataFrame(columns)
 
 
 class Model:
@@ -171,7 +120,7 @@ class Model:
         good = np.ones(len(ids), dtype=bool)
         good[list(errors)] = False
         found = self.surrogate.predict(inputs.take(good))
-        return PredictedRows(ids, formulas, _spread(found, good), errors)
+        return PredictedRows(ids, formulas, spread(found, good), errors)
 
     def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> None:
         """Keep the model in a folder: its card, and what was learnt in native formats; whole or not at all.
@@ -319,7 +268,7 @@ def fit_model(
 def check_place(folder: Path, *, replace: bool) -> None:
     """Raise a `UserError` where a model cannot be kept."""
     if folder.exists() and not replace:
-        raise UserError(f"{folder} is there already: name another folder, or have it replaced")
+        raise UserError(f"{folder} is there already: name another folder, or give --replace (in Python replace=True)")
     if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is no kept model, so it is not replaced: name another folder")
     if not folder.absolute().parent.is_dir():
@@ -375,26 +324,3 @@ def _crystals(part: Part) -> tuple[CrystalInputs, dict[int, str]]:
             errors[row] = str(error)
             crystals.append(None)
     return CrystalInputs(crystals), errors
-
-
-def _spread(found: Prediction, good: NDArray[np.bool_]) -> Prediction:
-    """Put predictions into the rows that are good; the others are NaN."""
-
-    def spread(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-        if values is None:
-            return None
-        out = np.full(len(good), np.nan)
-        out[good] = values
-        return out
-
-    mean, std = spread(found.mean), spread(found.std)
-    assert mean is not None
-    assert std is not None
-    return replace(
-        found,
-        mean=mean,
-        std=std,
-        aleatoric=spread(found.aleatoric),
-        epistemic=spread(found.epistemic),
-        distance=spread(found.distance),
-    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from matscout.errors import UserError, nearest
 from matscout.models.base import DOCUMENT, Surrogate
 from matscout.models.calibration import CalibratedSurrogate
-from matscout.models.kept_files import check_form, read_json, reading
+from matscout.models.kept_files import reading_document
 from matscout.models.options import check_options
 
 if TYPE_CHECKING:
@@ -103,11 +103,6 @@ def load_surrogate(folder: str | os.PathLike[str]) -> Surrogate:
     UserError
         There is none in the folder, or it was kept by another version.
     """
-    file = Path(folder) / DOCUMENT
-    if not file.is_file():
-        raise UserError(f"no surrogate is kept in {folder}: it holds no {DOCUMENT}")
-    with reading(file):
-        document = read_json(file)
-        check_form(file, document["version"])
+    with reading_document(Path(folder) / DOCUMENT, "surrogate") as document:
         surrogate = surrogate_class(document["surrogate"])(**document["options"])
-    return surrogate.load(folder, document)
+    return surrogate.load(folder)

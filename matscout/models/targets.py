@@ -34,8 +34,8 @@ def to_log(y: NDArray[np.float64]) -> NDArray[np.float64]:
     if wrong.any():
         raise UserError(
             f"the logarithm needs positive targets: {int(wrong.sum())} of {len(y)} are not, the first is "
-            f"{y[wrong][0]:g} in row {int(wrong.argmax())}. Leave them out, or set the option transform to "
-            "classify-then-regress-log, which takes 0 too"
+            f"{y[wrong][0]:g} in row {int(wrong.argmax())}. Leave them out, or set the option "
+            "transform=classify-then-regress-log, which takes 0 too"
         )
     return np.log(y)
 

@@ -1,7 +1,8 @@
-"""What tests of `matscout hull` need."""
+"""What tests of commands need."""
 
 import json
 import sys
+from functools import partial
 
 import pytest
 from pymatgen.entries.computed_entries import ComputedEntry
@@ -27,14 +28,15 @@ def write_entries():
 
 
 @pytest.fixture
-def hull(capfd, monkeypatch, tmp_path):
-    """Run `matscout hull` in this process and in a folder of its own; return what it prints."""
+def command(capfd, monkeypatch, tmp_path):
+    """Run `matscout` in this process, in a folder and with a cache of its own; return what it prints and complains."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MATSCOUT_STORE", raising=False)
+    monkeypatch.setenv("MATSCOUT_CACHE", str(tmp_path / ".cache"))
     get_settings.cache_clear()
 
     def run(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["matscout", "hull", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["matscout", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capfd.readouterr()
@@ -43,6 +45,23 @@ def hull(capfd, monkeypatch, tmp_path):
 
     yield run
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def matscout(command):
+    """Run `matscout`; return what it prints, or complains where it is to end with a code other than 0."""
+
+    def run(*arguments, code=0):
+        out, run.err = command(*arguments, code=code)
+        return out if code == 0 else run.err
+
+    return run
+
+
+@pytest.fixture
+def hull(command):
+    """Run `matscout hull`; return what it prints and complains."""
+    return partial(command, "hull")
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
-from matscout.cli import main
 from matscout.featurizers import StructureFeaturizer
 from matscout.featurizers.base import CrystalFeaturizer
 from matscout.featurizers.cache import FeatureCache
@@ -30,21 +29,11 @@ class Embedding(CrystalFeaturizer):
 
 
 @pytest.fixture
-def run(capfd, monkeypatch, tmp_path):
-    """Run `matscout cache` in this process; return what it prints."""
+def run(command, monkeypatch, tmp_path):
+    """Run `matscout cache`; return what it prints and complains."""
     monkeypatch.setenv("MATSCOUT_CACHE", str(tmp_path))
     get_settings.cache_clear()
-
-    def command(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["matscout", "cache", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert (ended.value.code, "Traceback" in err) == (code, False), err
-        return out, err
-
-    yield command
-    get_settings.cache_clear()
+    return partial(command, "cache")
 
 
 @pytest.fixture

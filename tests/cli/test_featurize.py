@@ -5,36 +5,22 @@ from __future__ import annotations
 import io
 import json
 import sys
+from functools import partial
 
 import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from matscout.cli import main
 from matscout.db import connect
 from matscout.db.documents import CalculationRequest, Geometry
-from matscout.settings import get_settings
 
 ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 @pytest.fixture
-def featurize(capfd, monkeypatch, tmp_path):
-    """Run the command in this process and in a folder of its own, with a cache of its own; return what it prints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MATSCOUT_CACHE", str(tmp_path / ".cache"))
-    get_settings.cache_clear()
-
-    def run(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["matscout", "featurize", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert (ended.value.code, "Traceback" in err) == (code, False), err
-        return out if code == 0 else err
-
-    yield run
-    get_settings.cache_clear()
+def featurize(matscout):
+    """Run `matscout featurize`."""
+    return partial(matscout, "featurize")
 
 
 def test_formulas_of_a_csv_are_magpie_unless_said_otherwise(featurize, tmp_path):

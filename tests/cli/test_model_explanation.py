@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from matscout.cli import main
 from matscout.cli.model_explanation import print_explanation
 from matscout.models.explanation import Explanation
-from matscout.settings import get_settings
 
 FORMULAS = [f"{a}{x}" for a in ("Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl") for x in ("F", "Cl", "Br", "I", "H")]
 ENERGIES = -1.0 + 0.1 * np.arange(40) % 1.7 + 0.01 * np.sin(np.arange(40.0))
-
-
-@pytest.fixture
-def matscout(capfd, monkeypatch, tmp_path):
-    """Run a command in this process and in a folder of its own; return what it prints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MATSCOUT_CACHE", str(tmp_path / ".cache"))
-    get_settings.cache_clear()
-
-    def run(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["matscout", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert (ended.value.code, "Traceback" in err) == (code, False), err
-        return out if code == 0 else err
-
-    yield run
-    get_settings.cache_clear()
 
 
 @pytest.fixture(scope="module")

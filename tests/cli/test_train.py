@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,33 +10,11 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from matscout.cli import main
 from matscout.errors import UserError
 from matscout.models.validation import make_splits
-from matscout.settings import get_settings
 
 FORMULAS = [f"{a}{x}" for a in ("Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl") for x in ("F", "Cl", "Br", "I", "H")]
 TREES = ("--surrogate", "extra_trees", "--option", "n_trees=20", "--features", "magpie")
-
-
-@pytest.fixture
-def matscout(capfd, monkeypatch, tmp_path):
-    """Run a command in this process and in a folder of its own; return what it prints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MATSCOUT_CACHE", str(tmp_path / ".cache"))
-    get_settings.cache_clear()
-
-    def run(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["matscout", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        run.err = err
-        assert (ended.value.code, "Traceback" in err) == (code, False), err
-        return out if code == 0 else err
-
-    yield run
-    get_settings.cache_clear()
 
 
 @pytest.fixture
@@ -181,7 +158,7 @@ def test_crystals_are_grouped_by_their_prototype(matscout, tmp_path):
         (("-t", "e_form", "--surrogate", "crystal_graph"), "holds formulas, and the surrogate learns from crystals"),
         (("-t", "e_form", "--surrogate", "composition_network", "--features", "magpie"), "learns from compositions"),
         (("-t", "e_form", "--threshold", "0", "--hull-energy", "gap"), '"gap" of'),
-        (("-t", "e_form", "--parts", "99"), "--parts 99 needs at least 99 groups"),
+        (("-t", "e_form", "--parts", "99"), "99 folds need at least 99 groups"),
         (("-t", "e_form", "--validate", "leave-one-prototype-out"), 'needs a column "prototype"'),
         (("-t", "e_form", "--threshold", "0", "--option", "task=classification"), "this is a classification"),
         (("-t", "e_form", "--threshold", "nan"), "--threshold must be a finite number"),
@@ -247,8 +224,7 @@ def test_crystals_are_learnt_from_with_results_in_another_file(matscout, crystal
     assert "unknown features in " in said
     assert "(--missing median)" in said
     said = matscout(*train, "--replace", "--targets", "energies.csv", "--missing", "refuse", code=2)
-    assert "give --missing median" in said
-    assert "set the option" not in said
+    assert "set the option missing=median" in said
 
 
 def test_a_model_with_a_way_of_its_own_keeps_unknown_features(matscout, crystals):
@@ -367,26 +343,26 @@ def test_values_of_options_are_numbers_where_they_can_be(matscout, known):
 
 
 @pytest.mark.parametrize(
-    ("where", "command"),
+    ("where", "arguments"),
     [
         ("matscout.models.training_data.read_training_data", ("train", "known.csv", "-t", "e_form", "-o", "e.model")),
         ("matscout.models.model.fit_model", ("train", "known.csv", "-t", "e_form", "-o", "e.model", *TREES)),
         ("matscout.models.model.Model.load", ("predict", "e.model", "known.csv")),
     ],
 )
-def test_stopping_is_one_line_and_writes_nothing(matscout, known, tmp_path, monkeypatch, where, command):
+def test_stopping_is_one_line_and_writes_nothing(matscout, known, tmp_path, monkeypatch, where, arguments):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(where, stop)
-    assert matscout(*command, code=130) == "stopped, nothing was written\n"
+    assert matscout(*arguments, code=130) == "stopped, nothing was written\n"
     assert {path.name for path in tmp_path.iterdir()} <= {"known.csv", ".cache"}
 
 
 def test_a_model_is_not_replaced_unasked(matscout, known, tmp_path):
     train = ("train", known, "-t", "e_form", "-o", "e.model", "--validate", "none", *TREES)
     matscout(*train)
-    assert "e.model is there already: name another folder, or give --replace" in matscout(*train, code=2)
+    assert "e.model is there already: name another folder, or give --replace (in" in matscout(*train, code=2)
     matscout(*train, "--replace")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from matscout.errors import UserError
 from matscout.models import CalibratedSurrogate, make_surrogate
-from matscout.models.model import PredictedRows
+from matscout.models.predicted_rows import PredictedRows
 from matscout.models.prediction import Prediction, joined
 from matscout.models.probability_calibration import (
     ProbabilityLaw,

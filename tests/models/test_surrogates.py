@@ -221,7 +221,7 @@ def test_unknown_features_are_refused_or_imputed_by_choice(name, kit, tmp_path):
     holes = X.copy()
     holes[4, 3] = holes[9, 5] = np.nan
     frame = pd.DataFrame(holes, columns=[f"feature {column}" for column in range(20)])
-    said = r"2 of 120 rows have unknown features \(NaN\), the first is feature 3 in row 4: .* option missing to median"
+    said = r"2 of 120 rows have unknown features \(NaN\), the first is feature 3 in row 4: .* option missing=median"
     with pytest.raises(UserError, match=said):
         kit.bare(name).fit(frame, y)
     with pytest.raises(UserError, match="the first is column 3 in row 4"):

@@ -54,11 +54,11 @@ def roc_auc(label: NDArray[np.bool_], score: Floats) -> float:
     0.75
     """
     from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    n_true = int(label.sum())
-    n_false = len(label) - n_true
-    ranks = float(rankdata(score)[label].sum())
-    return ratio(ranks - n_true * (n_true + 1) / 2, n_true * n_false)
+    if label.all() or not label.any():
+        return NAN
+    return float(roc_auc_score(label, rankdata(score)))  # ranks: a score may be infinite
 
 
 def average_precision(label: NDArray[np.bool_], score: Floats) -> float:
@@ -69,17 +69,17 @@ def average_precision(label: NDArray[np.bool_], score: Floats) -> float:
     >>> average_precision(np.array([True, False, True]), np.array([0.9, 0.8, 0.7])) == (1 + 2 / 3) / 2
     True
     """
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(label[order])
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # of each run of equal scores
-    found = np.diff(hits[last], prepend=0)
-    return ratio(float((found * hits[last] / (last + 1)).sum()), float(hits[-1]))
+    from scipy.stats import rankdata
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(label, rankdata(score))) if label.any() else NAN
 
 
 def log_loss(y: Floats, probability: Floats) -> float:
     """Mean of -log of the probability given to what was true, in nat; probabilities are kept 1e-15 off 0 and 1."""
-    p = np.clip(probability, 1e-15, 1 - 1e-15)
-    return float(-np.where(y == 1, np.log(p), np.log1p(-p)).mean())
+    from sklearn.metrics import log_loss as of_scikit_learn
+
+    return float(of_scikit_learn(y, np.clip(probability, 1e-15, 1 - 1e-15), labels=[0, 1]))
 
 
 def calibration_bins(y: Floats, probability: Floats, n_bins: int = 10) -> list[tuple[int, float, float]]:

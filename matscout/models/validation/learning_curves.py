@@ -239,7 +239,10 @@ def _sizes(sizes: Sequence[int] | None, n: int) -> list[int]:
     if sizes is None:
         steps = sorted({n // 2**k for k in range(_SIZES) if n // 2**k >= _SMALLEST})
         if len(steps) < 2:
-            raise UserError(f"a learning curve needs two sizes, and {n} rows are there to learn from: give sizes")
+            raise UserError(
+                f"{n} rows are too few for a learning curve of the usual sizes, from {_SMALLEST} on: give others, or "
+                "do without"
+            )
         return steps
     steps = sorted({int(size) for size in sizes})
     if len(steps) < 2 or steps[0] < 2 or steps[-1] > n:

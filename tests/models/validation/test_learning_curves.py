@@ -236,7 +236,7 @@ def test_the_same_seed_gives_the_same_curve():
         ({"sizes": [5, 25]}, r"got \[5, 25\]"),
         ({"sizes": [1, 10]}, r"got \[1, 10\]"),
         ({"repeats": 1}, "repeats must be an integer >= 2"),
-        ({"test_part": 0.8}, "needs two sizes, and 6 rows are there"),
+        ({"test_part": 0.8}, "6 rows are too few for a learning curve"),
     ],
 )
 def test_mistakes_are_named(seen, arguments, said):
