@@ -36,7 +36,8 @@ NETWORK_PREDICTIONS = KEPT / "composition_network_val.csv.gz"
 SETS = ("ordered_elements", "charge_balance", "fractions", "stoichiometry")
 COLUMNS = "elements in order, charges, fractions, norms; hull and kriging of the train part"
 TREES: dict[str, Any] = {
-    "n_members": 2,
+    "row_weights": "equal",
+    "n_members": 4,
     "n_trees": 300,
     "learning_rate": 0.06,
     "max_depth": 9,

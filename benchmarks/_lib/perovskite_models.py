@@ -114,7 +114,7 @@ def _curve(name: str, X: FeatureInputs, y: np.ndarray) -> list[Figure]:
     )
     law = curve.power_law
     saturation = "" if curve.saturating is None else f", or {_law(curve.saturating)}"
-    falls = "still falls" if curve.still_falls else "falls no more"
+    falls = "still falls" if curve.still_falls else "may have ceased to fall"
     figures = []
     for size, error, spread, seconds in zip(curve.sizes, curve.mae, curve.std, curve.fit_seconds, strict=True):
         last = size == curve.sizes[-1]

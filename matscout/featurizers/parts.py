@@ -10,7 +10,7 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -261,6 +261,10 @@ class Source:
     def parts(self, size: int) -> Iterator[Part]:
         """Parts of at most `size` rows, in order."""
         return self.read(size)
+
+    def as_crystals(self) -> Source:
+        """Take candidates as the crystals that they are: their sites are then told as those of any other crystal."""
+        return replace(self, kind="crystals", prototypes=())
 
 
 def source_of(data: Any) -> Source:

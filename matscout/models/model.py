@@ -88,7 +88,7 @@ class Model:
 
     def iterate_predictions(self, data: Any, client: Any = None) -> Iterator[PredictedRows]:
         """Predict part by part, for inputs longer than memory; rows of a part are numbered from 0 in its errors."""
-        source = source_of(data)
+        source = self._like_training(source_of(data))
         takes = self.surrogate.surrogate.takes
         if takes == "features":
             yield from self._from_features(source, client)
@@ -98,6 +98,17 @@ class Model:
             for part in source.parts(PART_ROWS):
                 inputs, errors = _compositions(part) if takes == "compositions" else _crystals(part)
                 yield self._predicted(tuple(part.ids), tuple(part.formulas), inputs, errors)
+
+    def _like_training(self, source: Source) -> Source:
+        """Take candidates as crystals where the model has learnt from crystals: their sites have no roles."""
+        if self.card.rows == "crystals" and source.kind == "candidates":
+            return source.as_crystals()
+        if self.card.rows == "candidates" and source.kind == "crystals" and "sites" in self.features:
+            raise UserError(
+                f"the model was trained on candidates, whose sites have the roles of their prototype, and {source.name} "
+                "holds crystals, whose sites have none: train it on crystals, or without the features sites"
+            )
+        return source
 
     def _from_features(self, source: Source, client: Any) -> Iterator[PredictedRows]:
         from matscout.featurizers.matrix import iterate_features
@@ -254,6 +265,7 @@ def fit_model(
         feature_versions=dict(rows.inputs.versions) if isinstance(rows.inputs, FeatureInputs) else {},
         n_features=rows.inputs.values.shape[1] if isinstance(rows.inputs, FeatureInputs) else None,
         data=rows.name,
+        rows=rows.kind,
         n_rows=len(rows),
         n_left_out=len(rows.left_out),
         data_hash=summary_of(rows.inputs, rows.target).hash,

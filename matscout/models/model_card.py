@@ -49,6 +49,7 @@ class ModelCard(BaseModel):
     feature_versions: dict[str, str] = Field(default_factory=dict, description="Key of each featurizer by its name")
     n_features: int | None = Field(default=None, description="Columns of the feature matrix")
     data: str = Field(description="What the rows were read from")
+    rows: str = Field(description="What these rows were: formulas, crystals or candidates")
     data_licence: str = Field(default="", description="Licence of the data")
     n_rows: int = Field(description="Rows learnt from")
     n_left_out: int = Field(default=0, description="Rows of the input that were left out")

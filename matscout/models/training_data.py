@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from matscout.crystals.crystal import Crystal
     from matscout.featurizers.base import Featurizer
-    from matscout.featurizers.parts import Part, Source
+    from matscout.featurizers.parts import Kind, Part, Source
     from matscout.models.inputs import InputKind, Inputs, Rows
 
 PART_ROWS = 20_000
@@ -62,6 +62,8 @@ class TrainingData:
         Rows of the input that are not among these, in its order, and why.
     name
         What messages call the input.
+    kind
+        What its rows are.
     """
 
     inputs: Inputs
@@ -74,6 +76,7 @@ class TrainingData:
     n_input: int
     left_out: tuple[LeftOut, ...] = ()
     name: str = "the input"
+    kind: Kind = "formulas"
 
     def __len__(self) -> int:
         return len(self.target)
@@ -283,6 +286,7 @@ class _Reading:
             n_input=self.n_rows,
             left_out=tuple(LeftOut(row, self.ids[row], error) for row, error in sorted(self._errors.items())),
             name=source.name,
+            kind=source.kind,
         )
 
     def _first_error(self) -> str:

@@ -119,6 +119,17 @@ def test_candidates_are_learnt_from_with_their_sites():
     assert len(model.predict(other)) == 1  # the same roles have the same columns
 
 
+def test_a_model_of_crystals_predicts_candidates_by_their_crystals():
+    table = enumerate_candidates(["rock-salt"], {"A": ["Na", "K", "Rb", "Cs", "Li"], "X": ["F", "Cl", "Br"]})
+    crystals = [table.structure(row) for row in range(len(table))]
+    sites = SMALL | {"features": ["sites"], "missing": "median"}
+    model = train_model(crystals, np.linspace(-3, -1, len(table)), **sites)
+    assert model.predict(table)["mean"].tolist() == model.predict(crystals)["mean"].tolist()
+    on_candidates = train_model(table, np.linspace(-3, -1, len(table)), **sites)
+    with pytest.raises(UserError, match="whose sites have the roles of their prototype, and the input holds crystals"):
+        on_candidates.predict(crystals)
+
+
 def test_formulas_say_nothing_of_crystals(model):
     crystals = [Structure(Lattice.cubic(4.1), [a, "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]) for a in ("Cs", "Rb", "K", "Tl")]
     on_crystals = train_model(crystals * 3, np.arange(12.0), surrogate="extra_trees", features=["geometry"], folds=3)

@@ -154,7 +154,7 @@ def plot_learning_curve(curve: LearningCurve, unit: str = "") -> Figure:
         error_y={"array": list(curve.std), "color": style.BLUE},
         name=f"mean and std of {curve.repeats} subsets" + (", all rows once" if None in curve.std else ""),
     )
-    falls = "still falls" if curve.still_falls else "no longer falls for certain"
+    falls = "still falls" if curve.still_falls else "may have ceased to fall"
     facts = [f"tested on the same {curve.n_test} rows; at {curve.sizes[-1]} rows the error {falls}"]
     style.finished(figure, "Learning curve", facts, "rows learnt from", with_unit("MAE", unit))
     figure.update_xaxes(type="log", tickvals=list(curve.sizes), ticktext=[str(size) for size in curve.sizes])
