@@ -83,6 +83,7 @@ def elsewhere(place: str) -> Callable[..., Prediction]:
 
         from matscout.featurizers.selection import farthest_points
         from matscout.models import _gaussian_process_torch as gp
+        from matscout.models._gaussian_process_posterior import condense
 
         surrogate = GaussianProcess(exact_rows=1).fit(X, y)
         own = surrogate._learnt.hyperparameters  # noqa: SLF001 -- what is tried is no option of it
@@ -94,8 +95,8 @@ def elsewhere(place: str) -> Callable[..., Prediction]:
             clusters = MiniBatchKMeans(surrogate.inducing_points, random_state=0, n_init=1, batch_size=2048)
             points = clusters.fit(Z / lengths).cluster_centers_ * lengths
         target = gp.tensor((y - y.mean()) / y.std(), "cpu")
-        learnt = gp.condense(own, gp.tensor(points, "cpu"), gp.tensor(Z, "cpu"), target)
-        mean, variance = learnt.posterior().marginals(surrogate._scaled(rows))  # noqa: SLF001
+        learnt = condense(own, gp.tensor(points, "cpu"), gp.tensor(Z, "cpu"), target)
+        mean, variance, _ = learnt.posterior().marginals(surrogate._scaled(rows))  # noqa: SLF001
         return y.mean() + y.std() * mean, y.std() * np.sqrt(variance + own.noise)
 
     return predict

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -33,9 +33,6 @@ upper ones a feature, or the function, does not count any more."""
 LEVEL_STD = 3.0
 """Standard deviation of the process's mean before there are data, as multiples of that of the targets: wide, but where
 the data do not tell the mean it stays near theirs."""
-
-JITTER = 1e-8
-"""Added to the variances of inducing points: nearly equal ones leave no digits otherwise."""
 
 
 @contextmanager
@@ -192,156 +189,3 @@ def learn_hyperparameters(X: Tensor, y: Tensor, kernel: str, *, ard: bool, max_i
     parameters = np.exp(found.x)
     lengths = tensor(parameters[:-1], str(X.device))
     return Hyperparameters(kernel, lengths, float(parameters[-1]), evidence.level(found.x))
-
-
-@dataclass(frozen=True, eq=False)
-class Learnt:
-    """What a posterior is made of, and what is kept of it.
-
-    Attributes
-    ----------
-    points
-        Scaled features of the training rows, or of inducing points, shape (m, n_features).
-    target
-        Of the training rows, shape (m,); for inducing points their whitened covariance with all rows, times the
-        targets' differences from the level.
-    products
-        For inducing points, the same covariance times its transpose, shape (m, m); None for an exact process.
-    """
-
-    hyperparameters: Hyperparameters
-    points: Tensor
-    target: Tensor
-    products: Tensor | None = None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all by name, in this process's memory."""
-        own = self.hyperparameters
-        named = {
-            "lengths": own.lengths,
-            "noise_and_level": torch.tensor([own.noise, own.level], dtype=torch.float64),
-            "points": self.points,
-            "target": self.target,
-        }
-        if self.products is not None:
-            named["products"] = self.products
-        return {name: value.cpu().contiguous() for name, value in named.items()}
-
-    @classmethod
-    def of_tensors(cls, named: Mapping[str, Tensor], kernel: str, device: str) -> Self:
-        """Take up what `tensors` returned."""
-        # copied by way of NumPy into memory of torch's own: sums can depend on how numbers lie in memory
-        placed = {name: tensor(value.numpy(), device) for name, value in named.items()}
-        hyperparameters = Hyperparameters(kernel, placed["lengths"], *placed["noise_and_level"].tolist())
-        return cls(hyperparameters, placed["points"], placed["target"], placed.get("products"))
-
-    def posterior(self) -> Posterior:
-        """Solve for the weights of the points."""
-        own = self.hyperparameters
-        if self.products is None:
-            covariance = own.own_covariance(self.points)
-            covariance.diagonal().add_(own.noise)
-            known = _inverse(torch.linalg.cholesky(covariance))
-            return Posterior(own, self.points, known.T @ (known @ (self.target - own.level)), known)
-        whitening = _inverse(_factor(own, self.points))
-        precision = self.products / own.noise
-        precision.diagonal().add_(1.0)
-        left = _inverse(torch.linalg.cholesky(precision))
-        weights = whitening.T @ (left.T @ (left @ self.target)) / own.noise
-        return Posterior(own, self.points, weights, whitening, left @ whitening)
-
-
-def condense(hyperparameters: Hyperparameters, points: Tensor, X: Tensor, y: Tensor) -> Learnt:
-    """Let all rows count by way of inducing points; time grows as n m^2, memory as m^2.
-
-    Parameters
-    ----------
-    points
-        Scaled features of inducing points, shape (m, n_features).
-    X
-        Scaled features of the training rows, shape (n, n_features).
-    y
-        Targets of mean 0 and variance 1, shape (n,).
-    """
-    whitening = _inverse(_factor(hyperparameters, points))
-    target, products = torch.zeros_like(points[:, 0]), torch.zeros_like(whitening)
-    for start in range(0, len(X), BLOCK):
-        part = slice(start, start + BLOCK)
-        white = whitening @ hyperparameters.covariance(points, X[part])
-        target += white @ (y[part] - hyperparameters.level)
-        products += white @ white.T
-    return Learnt(hyperparameters, points, target, products)
-
-
-def _factor(hyperparameters: Hyperparameters, points: Tensor) -> Tensor:
-    covariance = hyperparameters.own_covariance(points)
-    covariance.diagonal().add_(JITTER)
-    factor: Tensor = torch.linalg.cholesky(covariance)
-    return factor
-
-
-def _inverse(factor: Tensor) -> Tensor:
-    identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-    inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
-    return inverse
-
-
-@dataclass(frozen=True, eq=False)
-class Posterior:
-    """A Gaussian process given its training data.
-
-    Attributes
-    ----------
-    points
-        Scaled features, shape (m, n_features).
-    weights
-        Mean of the function = the level and its covariances with the points times these, shape (m,).
-    known
-        Square root of how much of the prior's covariance the points take away, shape (m, m).
-    unsure
-        Square root of how much of that they give back, as they are not known exactly themselves; None where the
-        process is exact.
-    """
-
-    hyperparameters: Hyperparameters
-    points: Tensor
-    weights: Tensor
-    known: Tensor
-    unsure: Tensor | None = None
-
-    @property
-    def noise(self) -> float:
-        """Variance of the noise."""
-        return self.hyperparameters.noise
-
-    def marginals(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and variance of the function at each row of scaled features, each of shape (n,)."""
-        mean, variance = np.empty(len(X)), np.empty(len(X))
-        block = np.zeros((BLOCK, X.shape[1]))
-        for start in range(0, len(X), BLOCK):
-            part = X[start : start + BLOCK]
-            block[: len(part)] = part
-            found = self._of_block(tensor(block, str(self.points.device)))
-            mean[start : start + BLOCK], variance[start : start + BLOCK] = (
-                one[: len(part)].cpu().numpy() for one in found
-            )
-        return mean, variance
-
-    def _of_block(self, block: Tensor) -> tuple[Tensor, Tensor]:
-        cross = self.hyperparameters.covariance(self.points, block)
-        variance = 1 - (self.known @ cross).square_().sum(0)
-        if self.unsure is not None:
-            variance += (self.unsure @ cross).square_().sum(0)
-        return self.weights @ cross + self.hyperparameters.level, variance.clamp_min_(0)
-
-    def joint(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean, shape (n,), and covariance, shape (n, n), of the function at rows of scaled features."""
-        rows = tensor(X, str(self.points.device))
-        cross = self.hyperparameters.covariance(self.points, rows)
-        white = self.known @ cross
-        covariance = self.hyperparameters.own_covariance(rows) - white.T @ white
-        if self.unsure is not None:
-            white = self.unsure @ cross
-            covariance += white.T @ white
-        mean = self.weights @ cross + self.hyperparameters.level
-        return mean.cpu().numpy(), (0.5 * (covariance + covariance.T)).cpu().numpy()

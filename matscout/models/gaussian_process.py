@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from matscout.models._gaussian_process_torch import Learnt
+    from matscout.models._gaussian_process_posterior import Learnt
 
 FILE = "gaussian_process.safetensors"
 """File in a kept surrogate's folder."""
@@ -43,7 +43,8 @@ class GaussianProcess(FeatureSurrogate):
     all rows count, by way of `inducing_points` of them. These are drawn at random: on formation energies, farthest or
     most uncertain rows were worse, and centres of clusters no better.
 
-    The epistemic part of a prediction's std is that of the function, the aleatoric part the noise, one for all rows.
+    The epistemic part of a prediction's std is that of the function, the aleatoric part the noise. Both are larger
+    where the errors of training rows, each left out, are larger than the process expects (`local_sizes`).
 
     Parameters
     ----------
@@ -61,6 +62,9 @@ class GaussianProcess(FeatureSurrogate):
         Rows, drawn at random, from which hyperparameters are learnt, where there are more.
     max_iterations
         Steps of the search for hyperparameters, at most.
+    local_sizes
+        Whether the size of errors may vary from place to place; else the std depends on nothing but the distances to
+        the data.
     n_threads
         Threads. Another number gives the same to rounding, not to the last bit.
     device
@@ -76,6 +80,7 @@ class GaussianProcess(FeatureSurrogate):
     inducing_points: int = 1000
     hyperparameter_rows: int = 1000
     max_iterations: int = 100
+    local_sizes: bool = True
     n_threads: int = 1
     device: str = "auto"
 
@@ -85,14 +90,15 @@ class GaussianProcess(FeatureSurrogate):
         self.check_choice("kernel", self.kernel, ("matern", "rbf"))
         self.check_choice("above", self.above, ("sparse", "refuse"))
         self.check_choice("device", self.device, ("auto", "cpu", "cuda"))
-        if not isinstance(self.ard, bool):
-            raise UserError(f"option ard must be true or false, got {self.ard!r}")
+        for name in ("ard", "local_sizes"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"option {name} must be true or false, got {getattr(self, name)!r}")
         for name in ("exact_rows", "inducing_points", "hyperparameter_rows", "max_iterations", "n_threads"):
             self.check_number(name, getattr(self, name), 1, integer=True)
 
     @property
     def noise_std(self) -> float:
-        """Standard deviation of the noise, in the unit of the target."""
+        """Standard deviation of the noise, in the unit of the target; where sizes are local, that far from the data."""
         return self._target[1] * float(np.sqrt(self._posterior.noise))
 
     def joint(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -119,6 +125,7 @@ class GaussianProcess(FeatureSurrogate):
     @override
     def _fit_features(self, X: NDArray[np.floating], y: NDArray[np.float64], groups: NDArray[np.intp] | None) -> None:
         from matscout.models import _gaussian_process_torch as gp
+        from matscout.models._gaussian_process_posterior import Learnt, condense
 
         if len(X) > self.exact_rows and self.above == "refuse":
             raise UserError(
@@ -140,11 +147,11 @@ class GaussianProcess(FeatureSurrogate):
                 Z[some], t[some], self.kernel, ard=self.ard, max_iterations=self.max_iterations
             )
             if len(X) <= self.exact_rows:
-                learnt = gp.Learnt(hyperparameters, Z, target=t)
+                learnt = Learnt(hyperparameters, Z, target=t)
             else:
                 rows = gp.tensor(_some_rows(len(X), self.inducing_points, rng), self.device)
-                learnt = gp.condense(hyperparameters, Z[rows], Z, t)
-            self._take_up(learnt)
+                learnt = condense(hyperparameters, Z[rows], Z, t)
+            self._take_up(learnt.with_sizes(Z, t) if self.local_sizes else learnt)
 
     @override
     def _predict_features(self, X: NDArray[np.floating]) -> Prediction:
@@ -152,9 +159,8 @@ class GaussianProcess(FeatureSurrogate):
 
         centre, size = self._target
         with gp.threads(self.n_threads):
-            mean, variance = self._posterior.marginals(self._scaled(X))
-        epistemic = size * np.sqrt(variance)
-        aleatoric = np.full(len(X), size * np.sqrt(self._posterior.noise))
+            mean, variance, noise = self._posterior.marginals(self._scaled(X))
+        epistemic, aleatoric = size * np.sqrt(variance), size * np.sqrt(noise)
         return Prediction(
             mean=centre + size * mean,
             std=np.hypot(epistemic, aleatoric),
@@ -173,12 +179,13 @@ class GaussianProcess(FeatureSurrogate):
     @override
     def _load_learnt(self, folder: Path, state: Mapping[str, Any]) -> None:
         from matscout.models import _gaussian_process_torch as gp
+        from matscout.models._gaussian_process_posterior import Learnt
 
         kept = read_tensors(folder / FILE)
         self._kept, self._mean, self._weight = (kept.pop(name).numpy().copy() for name in ("kept", "mean", "weight"))
         self._target = (state["target"][0], state["target"][1])
         with gp.threads(self.n_threads):
-            self._take_up(gp.Learnt.of_tensors(kept, self.kernel, self.device))
+            self._take_up(Learnt.of_tensors(kept, self.kernel, self.device))
 
     def _take_up(self, learnt: Learnt) -> None:
         # the same whether learnt just now or kept: so a kept model predicts the same to the last bit

@@ -106,7 +106,8 @@ class LocalKriging(Surrogate):
 
     Where length scale, noise or prior weight is not given, it is the one out of a few under which training rows, each
     predicted from the others, are most likely (Sundararajan, Keerthi, Neural Comput. 13, 1103 (2001),
-    doi:10.1162/08997660151134343). With groups, a row is predicted from other groups.
+    doi:10.1162/08997660151134343). With groups, a row is predicted from other groups; without, from other compositions,
+    as a polymorph of the same would tell how far polymorphs differ, and nothing of compositions.
 
     Parameters
     ----------
@@ -177,11 +178,28 @@ class LocalKriging(Surrogate):
         UserError
             There is not one label per row, or only one group.
         """
-        return self._prediction(self._without_own(groups))
+        self._check_fitted()
+        n = len(self._known)
+        return self._prediction(self._without_own(np.arange(n) if groups is None else _labels(groups, n)))
 
     def features_of_training(self, groups: ArrayLike | None = None) -> FeatureInputs:
-        """Columns of each training row as `kriging_features` describes them, from the others."""
-        return self._features(self._without_own(groups))
+        """Columns of each training row as `kriging_features` describes them, from the others.
+
+        Parameters
+        ----------
+        groups
+            Label of each training row, shape (n,): rows of its own group are left out, too. If left out, those of its
+            own composition are: the target of a polymorph would stand in the columns, and none does in those of a
+            composition that is not known yet.
+
+        Raises
+        ------
+        UserError
+            There is not one label per row, or only one group or composition.
+        """
+        self._check_fitted()
+        labels = _own_compositions(self._known) if groups is None else _labels(groups, len(self._known))
+        return self._features(self._without_own(labels))
 
     def features(self, X: Any) -> FeatureInputs:
         """Columns of new rows as `kriging_features` describes them."""
@@ -197,16 +215,14 @@ class LocalKriging(Surrogate):
     def _near(self, inputs: CompositionInputs) -> Neighbours:
         return nearest(positions(inputs, self._vectors), self._points, self.neighbours)
 
-    def _without_own(self, groups: ArrayLike | None) -> Neighbours:
-        """Find the neighbours of each training row, itself and its group left out."""
-        self._check_fitted()
-        labels = _labels(groups, len(self._target))
+    def _without_own(self, labels: NDArray[np.intp]) -> Neighbours:
+        """Find the neighbours of each training row among those of other labels."""
         found = nearest(self._points, self._points, self.neighbours, (labels, labels))
         lonely = found.rows[:, 0] < 0
         if lonely.any():
             raise UserError(
-                f"row {int(lonely.argmax())} has no other row to be predicted from, as all are of its group: "
-                "give two groups or more"
+                f"row {int(lonely.argmax())} has no other row to be predicted from, as all are of its group or "
+                "composition: give two groups or compositions, or more"
             )
         return found
 
@@ -227,7 +243,7 @@ class LocalKriging(Surrogate):
         self._learnt = Hyperparameters(self.length_scale or 1.0, self.noise or 1.0, 1.0, float(y.var()) or 1.0, 1.0)
         if len(y) < 2:
             return
-        labels = np.arange(len(y)) if groups is None or (groups == groups[0]).all() else groups
+        labels = _apart(groups, inputs)
         rng = np.random.default_rng(self.seed)
         some = np.sort(rng.permutation(len(y))[: self.hyperparameter_rows])
         self._learn(nearest(self._points[some], self._points, self.neighbours, (labels[some], labels)), y[some])
@@ -309,9 +325,21 @@ class LocalKriging(Surrogate):
         self._learnt = Hyperparameters(**state)
 
 
-def _labels(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
-    if groups is None:
-        return np.arange(n)
+def _apart(groups: NDArray[np.intp] | None, inputs: CompositionInputs) -> NDArray[np.intp]:
+    """Label rows by group; else by composition; else each by itself: a single group, or composition, is none."""
+    for labels in (groups, _own_compositions(inputs)):
+        if labels is not None and (labels != labels[0]).any():
+            return labels
+    return np.arange(len(inputs))
+
+
+def _own_compositions(inputs: CompositionInputs) -> NDArray[np.intp]:
+    """Give rows of one composition one number, shape (n,)."""
+    rows = np.column_stack([inputs.numbers, inputs.fractions.round(9)])
+    return np.unique(rows, axis=0, return_inverse=True)[1].astype(np.intp)
+
+
+def _labels(groups: ArrayLike, n: int) -> NDArray[np.intp]:
     labels = known_labels(groups)
     if labels.shape != (n,):
         raise UserError(f"expected one group per row, shape ({n},), got {labels.shape}")
@@ -327,8 +355,10 @@ def kriging_features(
 ) -> tuple[FeatureInputs, FeatureInputs]:
     """Turn what kriging says into columns for another model: of training rows, each without itself, and of queries.
 
-    A model that learns from the columns sees training rows as it will see others, so that nothing leaks. The target may
-    be any that is known of the training rows, as their energy relative to the hull of the others.
+    A model that learns from the columns sees training rows as it will see others. The target may be any that is known
+    of the training rows, and nothing leaks where that of a row does not depend on other rows. An energy relative to the
+    hull of the others does: the hull of a row's neighbours holds the row itself, so that their targets tell something
+    of its own.
 
     Parameters
     ----------
@@ -338,7 +368,7 @@ def kriging_features(
         Rows to be predicted, m of them.
     groups
         Label of each training row, shape (n,): rows of its own group are left out with it. Give those by which the
-        other model is validated.
+        other model is validated. If left out, rows of its own composition are.
     options
         Of `LocalKriging`.
 

@@ -105,8 +105,9 @@ class Model:
             return source.as_crystals()
         if self.card.rows == "candidates" and source.kind == "crystals" and "sites" in self.features:
             raise UserError(
-                f"the model was trained on candidates, whose sites have the roles of their prototype, and {source.name} "
-                "holds crystals, whose sites have none: train it on crystals, or without the features sites"
+                "the model was trained on candidates, whose sites have the roles of their prototype, and "
+                f"{source.name} holds crystals, whose sites have none: train it on crystals, or leave the features "
+                "sites out"
             )
         return source
 

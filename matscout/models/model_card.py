@@ -11,7 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from matscout.models.kept_files import FORM
 
-PACKAGES = ("matscout", "numpy", "scikit-learn", "xgboost-cpu", "torch", "gpytorch", "chgnet", "MAPIE", "pymatgen")
+PACKAGES = (
+    "matscout",
+    "numpy",
+    "scikit-learn",
+    "xgboost-cpu",
+    "torch",
+    "torch_geometric",
+    "chgnet",
+    "MAPIE",
+    "pymatgen",
+)
 """Packages whose releases may change a prediction."""
 
 _OF_ALL = ("matscout", "numpy")
@@ -23,9 +33,9 @@ _AT_WORK = {
     "random_forest": ("scikit-learn",),
     "adaboost_trees": ("scikit-learn",),
     "xgboost": ("xgboost-cpu",),
-    "gaussian_process": ("torch", "gpytorch"),
+    "gaussian_process": ("torch",),
     "composition_network": ("torch",),
-    "crystal_graph": ("torch",),
+    "crystal_graph": ("torch", "torch_geometric"),
     "chgnet_transfer": ("torch", "chgnet"),
 }
 

@@ -13,7 +13,8 @@ from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from matscout.errors import UserError
 from matscout.models import make_surrogate
-from matscout.models._gaussian_process_torch import LEVEL_STD, Evidence, Hyperparameters, Learnt, condense
+from matscout.models._gaussian_process_posterior import LOG_CHI_SQUARE, SMALLEST_SQUARE, Learnt, condense
+from matscout.models._gaussian_process_torch import LEVEL_STD, Evidence, Hyperparameters
 from matscout.models.gaussian_process import GaussianProcess
 from matscout.models.registry import load_surrogate
 
@@ -52,7 +53,7 @@ def sklearns(surrogate, X, y):
 def test_a_prediction_is_scikit_learns_with_the_same_hyperparameters(kernel, ard):
     X, y = data()
     rows = data(50, seed=1)[0]
-    surrogate = GaussianProcess(kernel=kernel, ard=ard).fit(X, y)
+    surrogate = GaussianProcess(kernel=kernel, ard=ard, local_sizes=False).fit(X, y)
     model = sklearns(surrogate, X, y)
     prediction = surrogate.predict(rows)
     mean, std = model(rows, return_std=True)
@@ -67,7 +68,7 @@ def test_a_prediction_is_scikit_learns_with_the_same_hyperparameters(kernel, ard
 def test_the_joint_distribution_is_scikit_learns():
     X, y = data()
     rows = data(20, seed=1)[0]
-    surrogate = GaussianProcess().fit(X, y)
+    surrogate = GaussianProcess(local_sizes=False).fit(X, y)
     mean, covariance = surrogate.joint(rows)
     prediction = surrogate.predict(rows)
     np.testing.assert_allclose(mean, prediction.mean)
@@ -178,10 +179,10 @@ def test_a_sparse_process_with_all_rows_as_points_is_exact():
     rows = data(40, seed=1)[0]
     exact = GaussianProcess().fit(X, y)
     own, Z, target = exact._learnt.hyperparameters, exact._learnt.points, exact._learnt.target
-    mean, variance = condense(own, Z, Z, target).posterior().marginals(exact._scaled(rows))
-    expected = exact._posterior.marginals(exact._scaled(rows))
-    np.testing.assert_allclose(mean, expected[0], atol=1e-5)
-    np.testing.assert_allclose(variance, expected[1], atol=1e-5)
+    sparse = condense(own, Z, Z, target).with_sizes(Z, target).posterior()
+    found, expected = (one.marginals(exact._scaled(rows)) for one in (sparse, exact._posterior))
+    np.testing.assert_allclose(found, expected, atol=1e-5)  # mean, variance and noise
+    np.testing.assert_allclose(sparse.left_out(Z, target), exact._posterior.left_out(Z, target), rtol=1e-3)
 
 
 def test_a_sparse_process_is_that_of_the_textbook():
@@ -195,11 +196,53 @@ def test_a_sparse_process_is_that_of_the_textbook():
     inner = np.linalg.inv(cross @ cross.T / 0.2 + kernel(U))
     expected = 0.3 + to_points @ inner @ cross @ (y - 0.3) / 0.2
     covariance = kernel(rows) - to_points @ (np.linalg.inv(kernel(U)) - inner) @ to_points.T
-    mean, variance = posterior.marginals(rows)
+    mean, variance, noise = posterior.marginals(rows)
+    np.testing.assert_allclose(noise, 0.2)
     np.testing.assert_allclose(mean, expected, atol=1e-6)
     np.testing.assert_allclose(variance, np.diagonal(covariance), atol=1e-6)
     np.testing.assert_allclose(posterior.joint(rows)[0], expected, atol=1e-6)
     np.testing.assert_allclose(posterior.joint(rows)[1], covariance, atol=1e-6)
+
+
+def test_errors_left_out_are_those_of_processes_without_the_row():
+    X, y = data(30)
+    surrogate = GaussianProcess().fit(X, y)
+    own, Z, target = (getattr(surrogate._learnt, name) for name in ("hyperparameters", "points", "target"))
+    expected = []
+    for row in range(30):
+        rest = torch.arange(30) != row
+        mean, variance, noise = Learnt(own, Z[rest], target[rest]).posterior().marginals(Z[row : row + 1].numpy())
+        expected.append(((target[row].item() - mean) ** 2 / (variance + noise)).item())
+    np.testing.assert_allclose(surrogate._posterior.left_out(Z, target), expected, rtol=1e-6)
+
+
+def test_sizes_of_errors_are_a_process_of_their_logarithms():
+    X, y = data()
+    rows = data(20, seed=1)[0]
+    plain, local = (GaussianProcess(local_sizes=sizes).fit(X, y) for sizes in (False, True))
+    lengths, _ = learnt(local)
+    squares = local._posterior.left_out(local._learnt.points, local._learnt.target).numpy()
+    logarithm = np.log(np.maximum(squares, SMALLEST_SQUARE))
+    sizes = GaussianProcessRegressor(Matern(lengths, nu=2.5), optimizer=None, alpha=LOG_CHI_SQUARE)
+    centre, scale = X.mean(axis=0), X.std(axis=0)
+    sizes.fit((X - centre) / scale, logarithm - logarithm.mean())
+    expected = plain.predict(rows).std * np.exp(0.5 * sizes.predict((rows - centre) / scale))
+    np.testing.assert_allclose(local.predict(rows).std, expected, rtol=1e-6)
+    assert (local.predict(rows).mean == plain.predict(rows).mean).all()
+    prediction, covariance = local.predict(rows), local.joint(rows)[1]
+    np.testing.assert_allclose(np.sqrt(np.diagonal(covariance)), prediction.epistemic, rtol=1e-6)
+    assert np.linalg.eigvalsh(covariance).min() > -1e-9
+
+
+@pytest.mark.parametrize("options", [{}, {"exact_rows": 200, "inducing_points": 100}])
+def test_it_tells_where_the_noise_is_larger(options):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(400, 2))
+    noise = np.where(X[:, 0] > 0, 0.5, 0.05)
+    surrogate = GaussianProcess(**options).fit(X, np.sin(3 * X[:, 0]) + X[:, 1] + noise * rng.normal(size=400))
+    loud, quiet = surrogate.predict([[0.6, 0.0], [-0.6, 0.0]]).aleatoric
+    assert loud > 3 * quiet
+    assert surrogate.predict([[1e3, 0.0]]).aleatoric == pytest.approx(surrogate.noise_std)
 
 
 def test_above_its_limit_it_is_sparse_and_all_rows_count():
@@ -338,5 +381,5 @@ def test_what_is_kept_is_the_data_and_the_hyperparameters(tmp_path):
     GaussianProcess().fit(X, y).save(tmp_path)
     kept = load_file(tmp_path / "gaussian_process.safetensors")
     assert kept["points"].shape == X.shape
-    assert set(kept) == {"points", "target", "lengths", "noise_and_level", "kept", "mean", "weight"}
+    assert set(kept) == {"points", "target", "sizes", "lengths", "noise_and_level", "kept", "mean", "weight"}
     assert isinstance(Learnt.of_tensors({k: torch.from_numpy(v) for k, v in kept.items()}, "matern", "cpu"), Learnt)

@@ -169,6 +169,25 @@ def test_columns_for_another_model_know_nothing_of_the_row_itself_or_of_its_grou
     assert (ungrouped.values[own][:, 0] != before.values[own][:, 0]).any()
 
 
+def test_polymorphs_tell_nothing_of_new_compositions(kit):
+    X, y = kit.data("local_kriging", 60)
+    rows = kit.unseen("local_kriging")[0][:20]
+    twice, both = [*X, *(f"({formula})2" for formula in X)], np.append(y, y + 1e-3)
+    same = np.tile(np.arange(60), 2)
+    told, new = kriging_features(twice, both, rows, neighbours=12)
+    grouped, of_grouped = kriging_features(twice, both, rows, same, neighbours=12)
+    assert (told.values == grouped.values).all()
+    assert (new.values == of_grouped.values).all()
+    alone = kriging_features(twice, both, rows, np.arange(120), neighbours=12)[0]
+    near = FEATURES.index("distance to nearest")
+    assert (alone.values[:, near] == 0).all()
+    assert (told.values[:, near] > 0).all()
+    learnt = LocalKriging(neighbours=12).fit(twice, both)
+    assert learnt.hyperparameters == LocalKriging(neighbours=12).fit(twice, both, same).hyperparameters
+    with pytest.raises(UserError, match="no other row to be predicted from"):
+        LocalKriging(**GIVEN).fit(["NaCl", "Na2Cl2"], [1.0, 2.0]).features_of_training()
+
+
 def test_columns_are_what_they_are_named(kit):
     X, y = kit.data("local_kriging", 60)
     rows = kit.unseen("local_kriging")[0][:20]

@@ -72,9 +72,11 @@ class ChgnetPhonons(Descriptor):
 
     Notes
     -----
-    Imaginary frequencies are negative numbers. The three modes in which the whole crystal moves are left out, but where
-    a cell has no others they are all there is, 0. A crystal is refused for the reasons that `ChgnetEmbedding` names,
-    and for more than `MOST_SITES` atoms in the primitive cell. Always computed on the CPU and by one thread.
+    Imaginary frequencies are negative numbers; the mean leaves them out, the root mean square counts them as 0, and so
+    do the frequencies of sites. The three modes in which the whole crystal moves are left out, but where a cell has no
+    others they are all there is, 0. Where there is no third, fourth or sixth mode, the lowest stands there. A crystal
+    is refused for the reasons that `ChgnetEmbedding` names, and for more than `MOST_SITES` atoms in the primitive cell.
+    Always computed on the CPU and by one thread.
 
     Raises
     ------

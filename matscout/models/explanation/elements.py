@@ -36,8 +36,9 @@ class ElementContributions:
     r2
         Share of the predictions' variance that the sum explains in the rows that it was fitted to.
     cross_validated_r2
-        The same where each row is left out in turn: what the sum is worth. The rest is how elements act together, and
-        what cannot be told from so few rows. NaN where there are fewer than three rows, or predictions are all equal.
+        The same where each composition, with all its rows, is left out in turn: what the sum is worth. The rest is how
+        elements act together, and what cannot be told from so few compositions. NaN where there are fewer than three
+        of these, or predictions are all equal.
     """
 
     elements: tuple[str, ...]
@@ -62,8 +63,9 @@ class ElementContributions:
 def element_contributions(prediction: ArrayLike, compositions: Any) -> ElementContributions:
     """Fit predictions by a sum over elements, by ridge regression on the atomic fractions.
 
-    Its strength is the one with the smallest error where each row is left out in turn: Allen, Technometrics
-    16, 125 (1974), doi:10.1080/00401706.1974.10489157.
+    Its strength is the one with the smallest error where each composition is left out in turn: Allen, Technometrics
+    16, 125 (1974), doi:10.1080/00401706.1974.10489157. Rows of one composition, as polymorphs, are left out together:
+    each would give away the others.
 
     Parameters
     ----------
@@ -89,37 +91,44 @@ def element_contributions(prediction: ArrayLike, compositions: Any) -> ElementCo
     present, columns = np.unique(inputs.numbers[rows, places], return_inverse=True)
     fractions = np.zeros((len(inputs), len(present)))
     fractions[rows, columns] = inputs.fractions[rows, places]
-    values, left_out = _ridge(fractions, target)
+    # by the digits, as the way a formula is written leaves others behind them
+    _, first, own, counts = np.unique(
+        fractions.round(9), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    means = np.bincount(own, weights=target) / counts
+    values, left_out = _ridge(fractions[first], means, counts)
     return ElementContributions(
         tuple(symbols()[number] for number in present.tolist()),
         values,
         np.bincount(columns, minlength=len(present)),
         r2(target, fractions @ values),
-        r2(target, left_out) if len(target) > 2 else float("nan"),
+        r2(target, left_out[own]) if len(first) > 2 else float("nan"),
     )
 
 
 def _ridge(
-    fractions: NDArray[np.float64], target: NDArray[np.float64]
+    fractions: NDArray[np.float64], target: NDArray[np.float64], counts: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coefficients, shape (n_elements,), and of each row the prediction of the sum without it, shape (n,).
+    """Coefficients, shape (n_elements,), and of each composition the prediction of the sum without it, shape (n,).
 
-    Fractions sum to 1, so that a constant, which is not drawn to 0, may be added to all coefficients.
+    A composition counts as often as it has rows, and `target` is their mean. Fractions sum to 1, so that a constant,
+    which is not drawn to 0, may be added to all coefficients.
     """
-    mean, n = float(target.mean()), len(target)
-    centre = fractions.mean(axis=0)
-    left, singular, axes = np.linalg.svd(fractions - centre, full_matrices=False)
+    share = counts / counts.sum()
+    mean, centre = float(share @ target), share @ fractions
+    if len(target) < 2:
+        return np.full(fractions.shape[1], mean), np.full(1, np.nan)
+    root = np.sqrt(counts)
+    left, singular, axes = np.linalg.svd(root[:, None] * (fractions - centre), full_matrices=False)
     known = singular > 1e-10 * max(float(singular[0]), 1e-300)
     left, singular, axes = left[:, known], singular[known], axes[known]
-    if not known.any():
-        return np.full(fractions.shape[1], mean), (n * mean - target) / max(n - 1, 1)
-    error, wanted = target - mean, left.T @ (target - mean)
+    error, wanted = target - mean, left.T @ (root * (target - mean))
     best: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
     for strength in (_STRENGTHS * float(singular[0]) ** 2).tolist():
         kept = singular**2 / (singular**2 + strength)
-        own = 1 - 1 / n - (left**2) @ kept
-        without = (error - left @ (kept * wanted)) / own
-        loss = float((without**2).sum())
+        own = 1 - share - (left**2) @ kept
+        without = (error - left @ (kept * wanted) / root) / own
+        loss = float(counts @ without**2)
         if best is None or loss < best[0]:
             values = axes.T @ (kept / singular * wanted)
             best = loss, values + mean - float(centre @ values), target - without

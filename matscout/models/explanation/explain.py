@@ -131,7 +131,7 @@ def explain_model(
         Some of `HOW`. Contributions are those of features, of sites where the model is a network over sites, or of
         elements where it learns from compositions.
     max_rows
-        Rows that contributions are made for at most, chosen at random; there are fewer of large forests.
+        Rows that contributions of features are made for at most, chosen at random; there are fewer of large forests.
     units
         Unit of each feature, for the formula; those of a `FeatureMatrix` if left out.
     correlation, repeats
@@ -157,6 +157,7 @@ def explain_model(
     for one in how:
         check_choice("how", one, HOW)
     check_number("max_rows", max_rows, 1, integer=True)
+    check_number("seed", seed, 0, integer=True)
     surrogate, logarithmic = _bare(model)
     # what predicts in the unit of the target, from rows of the kind that the surrogate takes
     predictor: Any = getattr(model, "surrogate", model) if hasattr(model, "card") else model

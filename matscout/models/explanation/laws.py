@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matscout.models.explanation.screening import Terms, best_terms, merged, most_telling
+from matscout.models.explanation.screening import Terms, best_terms, bounds_of, merged, most_telling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ MOST_COLUMNS = 150
 """Of more columns those are taken that correlate the most with the target: as they are or by one of the operations."""
 
 MOST_ROWS = 600
-"""Rows by which terms are screened; the coefficients are fitted to all."""
+"""Rows by which terms are screened; they are defined in all rows, and the coefficients are fitted to all."""
 
 MOST_SUBSETS = 20_000
 """Subsets of terms that are tried for each number of terms."""
@@ -58,7 +58,9 @@ class Law:
         return found
 
 
-def find_laws(base: Terms, target: Floats, most: int, *, nested: bool) -> tuple[list[Law], int]:
+def find_laws(
+    base: Terms, target: Floats, most: int, *, nested: bool, learn: Rows | None = None
+) -> tuple[list[Law], int]:
     """Laws of 1 to `most` terms, fewer where there are not so many, and the number of candidates that were looked at.
 
     Parameters
@@ -69,9 +71,12 @@ def find_laws(base: Terms, target: Floats, most: int, *, nested: bool) -> tuple[
         Shape (n,).
     nested
         Whether terms may be made of terms.
+    learn
+        Numbers of the rows to learn from; all if left out. Laws are defined in the others, too.
     """
-    rows = _screened_rows(len(target))
-    some, aim = Terms(base.terms, base.units, base.values[:, rows]), target[rows]
+    learn = np.arange(len(target)) if learn is None else learn
+    rows = learn[_screened_rows(len(learn))]
+    some, aim = Terms(base.terms, base.units, base.values[:, rows], base.bounds), target[rows]
     some = some.take(most_telling(some, aim, MOST_COLUMNS))
     X = _matrix(base)
     pool = some.take([])
@@ -79,12 +84,12 @@ def find_laws(base: Terms, target: Floats, most: int, *, nested: bool) -> tuple[
     chosen: list[int] = []
     residuals, seen = aim, 0
     for number in range(1, most + 1):
-        fresh, looked = _screened(some, residuals, nested=nested)
+        fresh, looked = _screened(some, residuals, X, nested=nested)
         pool, seen = merged(pool, fresh), seen + looked
         if len(pool) < number:
             break
         chosen = _best_subset(pool, aim, number, chosen)
-        law = _fitted([pool.terms[place] for place in chosen], X, target)
+        law = _fitted([pool.terms[place] for place in chosen], X[learn], target[learn])
         laws.append(law)
         residuals = aim - law.values(X[rows])
     return laws, seen
@@ -93,20 +98,16 @@ def find_laws(base: Terms, target: Floats, most: int, *, nested: bool) -> tuple[
 def cross_validated(
     base: Terms, target: Floats, parts: Sequence[tuple[Rows, Rows]], most: int, *, nested: bool
 ) -> dict[int, Floats]:
-    """Errors on rows held out, shape (n,), by number of terms; each part chooses terms of its own.
-
-    Where a law is not defined, the mean of the rows learnt from is taken.
-    """
+    """Errors on rows held out, shape (n,), by number of terms; each part chooses terms of its own."""
     errors = {number: np.zeros(len(target)) for number in range(1, most + 1)}
     X = _matrix(base)
     for train, test in parts:
-        laws, _ = find_laws(Terms(base.terms, base.units, base.values[:, train]), target[train], most, nested=nested)
+        laws, _ = find_laws(base, target, most, nested=nested, learn=train)
         for number in range(1, most + 1):
             if number > len(laws):
                 errors.pop(number, None)
             elif number in errors:
-                found = laws[number - 1].values(X[test])
-                errors[number][test] = target[test] - np.where(np.isnan(found), target[train].mean(), found)
+                errors[number][test] = target[test] - laws[number - 1].values(X[test])
     return errors
 
 
@@ -123,11 +124,13 @@ def _matrix(base: Terms) -> Floats:
     return X
 
 
-def _screened(base: Terms, residuals: Floats, *, nested: bool) -> tuple[Terms, int]:
-    """Terms that correlate the most with what is not explained, and how many there were."""
+def _screened(base: Terms, residuals: Floats, X: Floats, *, nested: bool) -> tuple[Terms, int]:
+    """Terms that correlate the most with what is not explained, and how many there were; X has all rows."""
     first, seen = best_terms(base, residuals, BUILDING_BLOCKS if nested else POOL)
     if not nested:
         return first, seen
+    if len(first) and len(X) > first.values.shape[1]:
+        first = replace(first, bounds=np.concatenate([bounds_of(term.values(X)[None]) for term in first.terms]))
     blocks = merged(base, first) if len(base) <= _PLAIN else first
     second, more = best_terms(blocks, residuals, POOL, sums=False)
     # simple terms keep their places: made terms that resemble the best one of them are many
@@ -174,11 +177,9 @@ def _lasso_order(Z: Floats, target: Floats) -> list[int]:
 def _fitted(terms: list[Term], X: Floats, target: Floats) -> Law:
     """Least squares over all rows."""
     columns = np.column_stack([term.values(X) for term in terms])
-    known = np.isfinite(columns).all(axis=1)
-    middle = columns[known].mean(axis=0)
-    scale = columns[known].std(axis=0)
-    centred, mean = (columns[known] - middle) / scale, float(target[known].mean())
-    weights = np.linalg.lstsq(centred, target[known] - mean)[0] / scale
+    middle, scale = columns.mean(axis=0), columns.std(axis=0)
+    mean = float(target.mean())
+    weights = np.linalg.lstsq((columns - middle) / scale, target - mean)[0] / scale
     intercept = mean - float(middle @ weights)
     if abs(intercept) < _ROUNDING * (abs(mean) + float(np.abs(middle * weights).sum())):
         intercept = 0.0

@@ -127,14 +127,17 @@ def permutation_importance(
     UserError
         An option is out of bounds, or there are fewer than two rows.
     ValueError
-        Targets and features have different numbers of rows.
+        Targets and features have different numbers of rows, or a target is not finite.
     """
     check_number("repeats", repeats, 1, integer=True)
+    check_number("seed", seed, 0, integer=True)
     measure = _loss(loss)
     inputs = cast("FeatureInputs", as_inputs("features", X))
     target = np.asarray(y, dtype=float)
     if target.shape != (len(inputs),):
         raise ValueError(f"expected one target per row, shape ({len(inputs)},), got {target.shape}")
+    if not np.isfinite(target).all():
+        raise ValueError(f"y is not finite in row {int((~np.isfinite(target)).argmax())}")
     if len(inputs) < 2:
         raise UserError(f"columns are dealt among at least two rows, got {len(inputs)}")
     groups = correlated_columns(inputs.values, correlation) if columns is None else _checked(columns, inputs)

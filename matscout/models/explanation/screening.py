@@ -38,24 +38,36 @@ class Terms:
         What they are, m of them; a unit is None where units do not count.
     values
         Value of each term in each row, shape (m, n).
+    bounds
+        Smallest and largest value of each term, shape (m, 2), in all rows that a law of it has to hold in, of which
+        `values` may be a part: by these it is told what is defined.
     """
 
     terms: list[Term]
     units: list[Unit | None]
     values: Floats
+    bounds: Floats
 
     def __len__(self) -> int:
         return len(self.terms)
 
     def take(self, rows: Rows | list[int]) -> Terms:
         """Return some of the terms."""
-        return Terms([self.terms[i] for i in rows], [self.units[i] for i in rows], self.values[rows])
+        return Terms([self.terms[i] for i in rows], [self.units[i] for i in rows], self.values[rows], self.bounds[rows])
 
     def joined(self, other: Terms) -> Terms:
         """Return these terms and others behind them."""
         return Terms(
-            self.terms + other.terms, self.units + other.units, np.concatenate([self.values, other.values], axis=0)
+            self.terms + other.terms,
+            self.units + other.units,
+            np.concatenate([self.values, other.values]),
+            np.concatenate([self.bounds, other.bounds]),
         )
+
+
+def bounds_of(values: Floats) -> Floats:
+    """Smallest and largest value in each row of an array of shape (m, n): shape (m, 2)."""
+    return np.stack([values.min(axis=1), values.max(axis=1)], axis=1)
 
 
 def best_terms(base: Terms, residuals: Floats, number: int, *, sums: bool = True) -> tuple[Terms, int]:
@@ -75,6 +87,7 @@ def best_terms(base: Terms, residuals: Floats, number: int, *, sums: bool = True
     Returns
     -------
     The terms, best first, and how many candidates there were. No two of them are the same but for scale and offset.
+    The bounds of those that are made here are those of `values`.
     """
     target = residuals - residuals.mean()
     size = float(np.sqrt(target @ target)) or 1.0
@@ -134,7 +147,7 @@ def _unary(base: Terms) -> Iterator[tuple[str, Rows]]:
     divides, positive = _signs(base)
     allowed = {
         "square": np.ones(len(base), dtype=bool),
-        "root": base.values.min(axis=1) >= 0,
+        "root": base.bounds[:, 0] >= 0,
         "inverse": divides,
         "log": positive,
     }
@@ -162,7 +175,7 @@ def _binary(base: Terms, *, sums: bool) -> Iterator[tuple[str, Place, Place]]:
 
 def _signs(base: Terms) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether each term can be divided by, as it keeps clear of 0 on one side, and whether it is positive."""
-    lowest, highest = base.values.min(axis=1), base.values.max(axis=1)
+    lowest, highest = base.bounds.T
     largest = np.maximum(np.abs(lowest), np.abs(highest))
     positive = lowest > _SMALL * largest
     return positive | (highest < -_SMALL * largest), positive
@@ -191,7 +204,7 @@ def _correlations(values: Floats, target: Floats, size: float) -> Floats:
 
 def _distinct(base: Terms, codes: Rows, lefts: Rows, rights: Rows, number: int) -> Terms:
     """Make terms in their order, leaving out those that say what an earlier one does."""
-    chosen = Terms([], [], np.empty((0, base.values.shape[1])))
+    chosen = base.take([])
     directions = np.empty((number, base.values.shape[1]))
     for code, left, right in zip(codes.tolist(), lefts.tolist(), rights.tolist(), strict=True):
         one = _made(base, code, left, right)
@@ -213,4 +226,5 @@ def _made(base: Terms, code: int, left: int, right: int) -> Terms:
     units = [base.units[place] for place in places]
     unit = None if any(one is None for one in units) else unit_of(operation, *(one for one in units if one is not None))
     values = evaluate(operation, *(base.values[place] for place in places))
-    return Terms([Term(operation, tuple(base.terms[place] for place in places))], [unit], values[None])
+    term = Term(operation, tuple(base.terms[place] for place in places))
+    return Terms([term], [unit], values[None], bounds_of(values[None]))

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 
 from matscout.errors import UserError, nearest
+from matscout.models.base import LARGEST
 from matscout.models.explanation.laws import Law, cross_validated, find_laws
-from matscout.models.explanation.screening import Terms
+from matscout.models.explanation.screening import Terms, bounds_of
 from matscout.models.explanation.terms import Term, Unit, read_unit
 from matscout.models.inputs import as_inputs
+from matscout.models.labels import known_labels
 from matscout.models.options import check_number
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class SparseFormula:
         Parameters
         ----------
         X, y
-            Features, shape (n, n_features), and target, shape (n,), all finite.
+            Features, shape (n, n_features), and target, shape (n,), all finite, features also in single precision.
         names
             Of the columns, each once; a frame's own if left out. Their order does not count.
         units
@@ -93,7 +95,8 @@ class SparseFormula:
             Number of terms. Left out, the smallest whose cross-validated error is within one standard error of the
             least (Breiman et al., Classification and Regression Trees (1984)), up to `max_dimension`.
         groups
-            Label of each row, shape (n,): rows of one group are held out together.
+            Label of each row, shape (n,): rows of one group are held out together. Left out, rows of the same features
+            are, as polymorphs are to what knows compositions.
         folds
             Parts of the cross-validation.
         nested
@@ -104,8 +107,10 @@ class SparseFormula:
         Raises
         ------
         UserError
-            There are fewer than `FEWEST_ROWS` rows, a value is not finite, the target is constant or an option is out
-            of bounds.
+            There are fewer than `FEWEST_ROWS` rows, a feature is not finite, the target is constant, in all rows or
+            in those that terms are screened by, or an option is out of bounds.
+        ValueError
+            Shapes do not match, or a target is not finite.
 
         Examples
         --------
@@ -119,14 +124,18 @@ class SparseFormula:
             check_number("dimension", dimension, 1, integer=True)
         check_number("max_dimension", max_dimension, 1, integer=True)
         check_number("folds", folds, 2, integer=True)
+        check_number("seed", seed, 0, integer=True)
         base = _base(columns, own, units)
         most = max_dimension if dimension is None else dimension
-        parts = _parts(len(target), groups, folds, seed)
+        parts = _parts(base.values.T, groups, folds, seed)
         errors = cross_validated(base, target, parts, most, nested=nested)
-        if not errors:
-            raise UserError("no term that is made of these columns changes from row to row: give other columns")
-        chosen = _simplest(errors, parts, target) if dimension is None else dimension
+        chosen = _simplest(errors, parts, target) if dimension is None and errors else dimension or 1
         laws, n_candidates = find_laws(base, target, chosen, nested=nested)
+        if not laws or not errors:
+            raise UserError(
+                "no term that is made of these columns changes from row to row with the target, which may be the same "
+                "in nearly all rows: give other columns, or other rows"
+            )
         law = laws[-1]
         error = target - law.values(columns)
         return cls(
@@ -217,9 +226,13 @@ def _checked(X: Any, y: ArrayLike, names: Sequence[str] | None) -> tuple[Floats,
         )
     if len(target) < FEWEST_ROWS:
         raise UserError(f"a law needs at least {FEWEST_ROWS} rows to be found, got {len(target)}: calculate more first")
-    bad = ~np.isfinite(columns).all(axis=0)
+    # larger ones have squares of products that no number holds
+    bad = ~(np.abs(columns) <= LARGEST).all(axis=0)
     if bad.any():
-        raise UserError(f"the column {own[int(bad.argmax())]} is unknown (NaN) or infinite in some rows: leave it out")
+        raise UserError(
+            f"the column {own[int(bad.argmax())]} is unknown (NaN) or larger than {LARGEST:.2g} in some rows: leave it "
+            "out"
+        )
     if not np.isfinite(target).all():
         raise ValueError(f"y is not finite in row {int((~np.isfinite(target)).argmax())}")
     if (target == target[0]).all():
@@ -233,20 +246,29 @@ def _base(columns: Floats, names: tuple[str, ...], units: Sequence[str] | None) 
         raise UserError(f"expected a unit for each of {len(names)} columns, got {len(units)}")
     order = sorted(range(len(names)), key=lambda column: names[column])
     read: list[Unit | None] = [None if units is None else read_unit(units[column]) for column in order]
-    return Terms([Term("column", column=column) for column in order], read, np.ascontiguousarray(columns[:, order].T))
+    values = np.ascontiguousarray(columns[:, order].T)
+    return Terms([Term("column", column=column) for column in order], read, values, bounds_of(values))
 
 
-def _parts(n: int, groups: ArrayLike | None, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+def _parts(columns: Floats, groups: ArrayLike | None, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
     """Rows to learn from and to test on; a single group is no group."""
     from matscout.models.validation.splits import make_splits
 
-    labels = None if groups is None else np.asarray(groups)
+    n = len(columns)
+    # in single precision, as the way a formula is written leaves other last digits
+    labels = _equal_rows(columns.astype(np.float32)) if groups is None else known_labels(groups)
     different = n if labels is None else len(np.unique(labels))
     if different < 2:
         labels, different = None, n
     return [
         (split.train, split.test) for split in make_splits("k-fold", n, labels, folds=min(folds, different), seed=seed)
     ]
+
+
+def _equal_rows(columns: NDArray[np.float32]) -> Rows | None:
+    """Give rows that are equal one number, shape (n,); None where no two are."""
+    different, numbers = np.unique(columns, axis=0, return_inverse=True)
+    return None if len(different) == len(columns) else numbers
 
 
 def _simplest(errors: Mapping[int, Floats], parts: Sequence[tuple[Rows, Rows]], target: Floats) -> int:

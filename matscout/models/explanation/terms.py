@@ -23,7 +23,8 @@ UNARY = ("square", "root", "inverse", "log")
 BINARY = ("product", "ratio", "sum", "difference", "distance")
 OPERATIONS = ("column", *UNARY, *BINARY)
 
-_WORD = re.compile(r"^([A-Za-zÅµμΩ°%_]+)\^?(-?\d+(?:\.\d+)?)?$")
+# cm3 and cm^-3; a power of several digits is written with ^, as log10 is no power of log
+_WORD = re.compile(r"^([A-Za-zÅµμΩ°%_]+)(?:\^(-?\d+(?:\.\d+)?)|(-?\d))?$")
 _PLAIN = re.compile(r"^\w+$")
 _SUMS = ("sum", "difference")
 _FORMS = {
@@ -78,7 +79,7 @@ class Term:
             name = names[self.column]
             return name if _PLAIN.match(name) else f"[{name}]"
         parts = [part.text(names) for part in self.parts]
-        if self.operation in _SUMS and self.parts[1].operation in _SUMS:
+        if self.operation in (*_SUMS, "distance") and self.parts[1].operation in _SUMS:
             parts[1] = f"({parts[1]})"
         elif self.operation in ("square", "inverse", "product", "ratio"):
             parts = [self._in_factor(place, text) for place, text in enumerate(parts)]
@@ -149,7 +150,7 @@ def read_unit(text: str) -> Unit:
             found = _WORD.match(word)
             if found is None:
                 return ((text.strip(), 1.0),)
-            powers[found[1]] += (1 if number == 0 else -1) * float(found[2] or 1)  # type: ignore[assignment]
+            powers[found[1]] += (1 if number == 0 else -1) * float(found[2] or found[3] or 1)  # type: ignore[assignment]
     return _tidy(powers)
 
 

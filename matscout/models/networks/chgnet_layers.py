@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -40,6 +41,11 @@ class SiteRows:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    @cached_property
+    def sizes(self) -> NDArray[np.intp]:
+        """Sites of each crystal, shape (n,)."""
+        return np.array([len(one.of_sites) for one in self.vectors], dtype=np.intp)
+
     def batch(self, rows: NDArray[np.intp], device: torch.device) -> SiteBatch:
         """Put the sites of some rows behind each other."""
         sites = [self.vectors[row].of_sites for row in rows.tolist()]
@@ -52,12 +58,16 @@ class SiteRows:
 
 
 class ReadOut(nn.Module):
-    """CHGNet's normalisation and dense layers as they were trained, with a new last layer; mean over the sites."""
+    """CHGNet's normalisation, where the edition has one, and dense layers as they were trained, with a new last layer.
+
+    What is said of a crystal is the mean over its sites.
+    """
 
     def __init__(self, model: str) -> None:
         super().__init__()
         network = loaded(model)
-        self.norm = copy.deepcopy(network.readout_norm).requires_grad_(requires_grad=True)
+        norm = nn.Identity() if network.readout_norm is None else network.readout_norm
+        self.norm = copy.deepcopy(norm).requires_grad_(requires_grad=True)
         *hidden, last = copy.deepcopy(network.mlp).requires_grad_(requires_grad=True).layers
         self.hidden = nn.Sequential(*hidden)
         self.read = nn.Linear(last.in_features, N_OUTPUTS)

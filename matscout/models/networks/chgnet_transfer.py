@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matscout.models.base import Surrogate
     from matscout.models.inputs import CrystalInputs, InputKind, Inputs
     from matscout.models.networks.chgnet_layers import ReadOut, SiteRows
-    from matscout.models.networks.training import Rows
+    from matscout.models.networks.outputs import Rows
     from matscout.models.prediction import Prediction
 
 HEADS = ("gaussian_process", "ridge", "extra_trees", "random_forest", "xgboost")
@@ -42,8 +42,9 @@ class CHGNetTransfer(NetworkSurrogate):
     shifted, numbered or its cell chosen makes no difference to what single precision leaves of that.
 
     CHGNet has seen the relaxed energies of the Materials Project: for a crystal that was among them a score tells
-    nothing about new ones. It costs one pass of the network per crystal, milliseconds to tens of them, on the CPU; what
-    was computed is kept while the process lives, so that a campaign's next fit pays for new crystals alone.
+    nothing about new ones. It costs one pass of the network per crystal, milliseconds to tens of them, on the CPU. Of
+    the `MOST_KEPT` crystals asked for last what was computed is kept while the process lives, so that a campaign's next
+    fit pays for new crystals alone.
 
     Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3.
 
@@ -68,6 +69,7 @@ class CHGNetTransfer(NetworkSurrogate):
 
     name: ClassVar[str] = "chgnet_transfer"
     takes: ClassVar[InputKind] = "crystals"
+    packages: ClassVar[tuple[str, ...]] = ("torch", "chgnet")
 
     epochs: int = 200
     learning_rate: float = 3e-3

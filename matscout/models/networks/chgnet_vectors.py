@@ -46,7 +46,7 @@ class Vectors(NamedTuple):
         Shape (194,), see `NAMES`: what the energy is read from, per atom; mean and std over the atoms of their vectors
         before the last convolution; energy, and energy less what CHGNet's sum over elements gives, eV/atom.
     of_sites
-        Vectors that each site's energy is read from, before they are normalised, shape (n_sites, 64), in the order of
+        Vectors that each site's energy is read from, before any normalisation, shape (n_sites, 64), in the order of
         the crystal's sites.
     """
 
@@ -65,9 +65,9 @@ def vectors_of(crystals: Iterable[Crystal], model: str) -> list[Vectors]:
     check_installed("the surrogate chgnet_transfer")
     found = []
     for row, crystal in enumerate(crystals):
-        arrays = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+        places = (np.asarray(array, dtype=np.float64).tobytes() for array in (crystal.lattice, crystal.frac_coords))
         try:
-            found.append(_vectors(model, *(np.ascontiguousarray(array).tobytes() for array in arrays)))
+            found.append(_vectors(model, *places, np.asarray(crystal.numbers, dtype=np.int64).tobytes()))
         except UserError as error:
             raise UserError(f"row {row}, {crystal.formula}: {error}") from error
     return found
@@ -95,7 +95,8 @@ def _passed(network: Any, crystal: Crystal) -> Vectors:
         seen.append(given[0].detach())
 
     graph = graph_of(network, crystal)
-    hook = network.readout_norm.register_forward_pre_hook(keep)
+    first = network.mlp if network.readout_norm is None else network.readout_norm  # 0.2.0 has none
+    hook = first.register_forward_pre_hook(keep)
     try:
         with torch.no_grad():
             found = network([graph], task="e", return_atom_feas=True, return_crystal_feas=True)

@@ -35,6 +35,8 @@ _BEYOND_MAGPIE = (
 )
 _NORMS = (2, 3, 5, 7)
 _STEPS = 12  # of each of the two scales on which a fraction is laid out
+_SMALLEST_FRACTION = 1e-30
+_BLOCK_ROWS = 4096  # whose statistics are computed together: bounds the memory
 _LOWEST_LOG = -4.0  # of a fraction, where the logarithmic scale begins
 _FARTHEST = 6.0  # std from the mean of the training rows that a statistic is followed
 
@@ -74,6 +76,15 @@ def composition_statistics(inputs: CompositionInputs, properties: NDArray[np.flo
     -------
     Shape (n, 5 n_properties + 5); the last column is the number of elements.
     """
+    found = np.empty((len(inputs), n_statistics(properties)), dtype=np.float32)
+    for start in range(0, len(inputs), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        found[rows] = _statistics(inputs.take(rows), properties)
+    return found
+
+
+def _statistics(inputs: CompositionInputs, properties: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Statistics of a few compositions, in the columns of `composition_statistics`."""
     present = inputs.numbers > 0
     weights = inputs.fractions[..., None]
     of_element = properties[inputs.numbers].astype(np.float64)
@@ -83,7 +94,7 @@ def composition_statistics(inputs: CompositionInputs, properties: NDArray[np.flo
     smallest = np.where(present[..., None], of_element, np.inf).min(axis=1)
     norms = [(inputs.fractions**p).sum(axis=1) ** (1 / p) for p in _NORMS]
     shape = np.column_stack([*norms, present.sum(axis=1)])
-    return np.hstack([mean, deviation, largest, smallest, largest - smallest, shape]).astype(np.float32)
+    return np.hstack([mean, deviation, largest, smallest, largest - smallest, shape])
 
 
 class Block(NamedTuple):
@@ -130,8 +141,12 @@ class CompositionRows:
 
     def __init__(self, inputs: CompositionInputs, properties: NDArray[np.float32]) -> None:
         self._numbers = torch.as_tensor(inputs.numbers.astype(np.int64))
-        self._fractions = torch.as_tensor(inputs.fractions.astype(np.float32))
-        self._counts = (inputs.numbers > 0).sum(axis=1)
+        present = inputs.numbers > 0
+        # a smaller one is 0 in single precision, and its logarithm infinite
+        fractions = np.where(present, np.maximum(inputs.fractions, _SMALLEST_FRACTION), 0.0)
+        self._fractions = torch.as_tensor(fractions.astype(np.float32))
+        self._counts = present.sum(axis=1)
+        self.sizes: NDArray[np.intp] = self._counts**2  # pairs of elements
         self.statistics = torch.as_tensor(composition_statistics(inputs, properties))
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ from matscout.models.networks.network_surrogate import NetworkSurrogate
 if TYPE_CHECKING:
     from matscout.models.inputs import CompositionInputs, InputKind
     from matscout.models.networks.composition_layers import CompositionModule, CompositionRows
-    from matscout.models.networks.training import Rows
+    from matscout.models.networks.outputs import Rows
 
 
 @dataclass(kw_only=True)
@@ -21,9 +21,9 @@ class CompositionNetwork(NetworkSurrogate):
     """Attention between the elements of a composition, in the manner of Roost and CrabNet, small enough for one core.
 
     An element begins as a learnt vector with its properties (Magpie's, ionic radius, ionization energy, electron
-    affinity, oxidation states) and its fraction. Layers of attention between all pairs change it; a weighted mean over
-    the elements, joined by Magpie's statistics of the composition, goes through dense layers. The order of the elements
-    in a formula, and its multiples, make no difference.
+    affinity, polarizability, oxidation states) and its fraction. Layers of attention between all pairs change it; a
+    weighted mean over the elements, joined by Magpie's statistics of the composition, goes through dense layers. The
+    order of the elements in a formula, and its multiples, make no difference.
 
     Goodall, Lee, Nat. Commun. 11, 6280 (2020), doi:10.1038/s41467-020-19964-7; Wang et al., npj Comput. Mater. 7, 77
     (2021), doi:10.1038/s41524-021-00545-1.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matscout.models.inputs import InputKind
     from matscout.models.networks.crystal_layers import CrystalNetwork, GraphRows
-    from matscout.models.networks.training import Rows
+    from matscout.models.networks.outputs import Rows
 
 
 @dataclass(kw_only=True)
@@ -49,6 +49,7 @@ class CrystalGraph(NetworkSurrogate):
 
     name: ClassVar[str] = "crystal_graph"
     takes: ClassVar[InputKind] = "crystals"
+    packages: ClassVar[tuple[str, ...]] = ("torch", "torch_geometric")
 
     epochs: int = 40
     batch_size: int = 128

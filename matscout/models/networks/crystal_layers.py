@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -65,6 +66,11 @@ class GraphRows:
 
     def __len__(self) -> int:
         return len(self.graphs)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.intp]:
+        """Bonds and nodes of each graph, shape (n,)."""
+        return np.array([len(graph.centres) + len(graph) for graph in self.graphs], dtype=np.intp)
 
     def batch(self, rows: NDArray[np.intp], device: torch.device) -> GraphBatch:
         """Put the graphs of some rows behind each other."""

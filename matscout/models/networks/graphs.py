@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_SITES = 2_000
 """Sites of a cell; a larger one is no candidate, and its graph would fill the memory that a batch has."""
 
-_SHELL = 0.01  # Å; neighbours whose distances differ by less are in one shell
+_SHELL = 0.0100373  # Å; neighbours whose distances differ by less are in one shell, a limit no decimals lie on
 _MARGIN = 0.5  # Å that are looked at beyond the last neighbour, for the end of its shell
 _STEPS = 9973.137  # per Å; two distances are equal to 1e-4 Å, and no decimal lies on the border of a step
 
@@ -201,7 +201,7 @@ def _joined(
     weights = np.bincount(edge_of_bond, weights=1 / degrees[centres], minlength=len(edges))
     lengths = np.bincount(edge_of_bond, weights=distances, minlength=len(edges))
     return Graph(
-        numbers=numbers[first],
+        numbers=numbers[first].astype(np.int64),
         shares=sizes / len(numbers),
         centres=edges[:, 0],
         neighbours=edges[:, 2],

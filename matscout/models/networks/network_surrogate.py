@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from abc import abstractmethod
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,15 +22,18 @@ from matscout.models.kept_files import DamagedError, read_tensors
 from matscout.models.members import combined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from matscout.models.base import Task
     from matscout.models.inputs import Inputs
-    from matscout.models.networks.training import Rows, Training
+    from matscout.models.networks.outputs import Rows
+    from matscout.models.networks.training import Training
     from matscout.models.prediction import Prediction
+
+_LOG = logging.getLogger(__name__)
 
 EARLY_STOPPING_ROWS = 500
 """With fewer rows none are set aside: some tens of rows judge so badly that the full training does better."""
@@ -59,14 +64,23 @@ class NetworkSurrogate(Surrogate):
     patience
         Epochs without gain on these after which training ends.
     device
-        ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
+        ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``. What was trained with ``cuda`` and kept is taken up as
+        ``auto`` where there is no GPU.
     n_threads
         Threads of a processor.
     checkpoints
         Folder in which each member is kept when it is trained, so that a training that was interrupted goes on with the
         next one; None keeps none.
+
+    Raises
+    ------
+    UserError
+        A package that it needs is not installed, training diverged, a target is too large, the device is not there, or
+        the folder of the checkpoints cannot be made.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+    """What must be installed to train it or to ask it."""
     tasks: ClassVar[tuple[Task, ...]] = ("regression", "classification")
     held_out_part: ClassVar[float | None] = 0.1
 
@@ -107,37 +121,61 @@ class NetworkSurrogate(Surrogate):
 
     @override
     def _fit(self, inputs: Inputs, y: NDArray[np.float64], groups: NDArray[np.intp] | None) -> None:
-        self._centre, self._spread = 0.0, 1.0
-        if self.task == "regression":
-            self._centre, self._spread = float(y.mean()), float(y.std()) or 1.0
+        self._check_installed()
+        self._centre, self._spread = (0.0, 1.0) if self.task == "classification" else _centre_and_spread(y)
         self._members = []
         target = (y - self._centre) / self._spread
+        files = self._checkpoint_files(inputs, y, groups)
         rows = self._rows(inputs)
+        self._members = [self._member(number, rows, target, groups, file) for number, file in enumerate(files)]
+
+    def _check_installed(self) -> None:
+        missing = [package for package in self.packages if find_spec(package) is None]
+        if missing:
+            raise UserError(f"the surrogate {self.name} needs {' and '.join(missing)}: pip install 'matscout[gnn]'")
+
+    def _checkpoint_files(
+        self, inputs: Inputs, y: NDArray[np.float64], groups: NDArray[np.intp] | None
+    ) -> Sequence[Path | None]:
+        """Say where each member is kept; a folder that cannot be made is known before hours of training."""
+        if self.checkpoints is None:
+            return [None] * self.n_members
+        folder = Path(self.checkpoints)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"option checkpoints: cannot make the folder {folder} ({error.strerror})") from error
         key = _key(self, inputs, y, groups)
-        self._members = [self._member(number, rows, target, groups, key) for number in range(self.n_members)]
+        return [folder / f"{key}-{number}.safetensors" for number in range(self.n_members)]
 
     def _member(
-        self, number: int, rows: Rows, target: NDArray[np.float64], groups: NDArray[np.intp] | None, key: str
+        self,
+        number: int,
+        rows: Rows,
+        target: NDArray[np.float64],
+        groups: NDArray[np.intp] | None,
+        file: Path | None,
     ) -> nn.Module:
         """Train one member, or take up its checkpoint."""
         from matscout.models.networks.training import chosen_device, reproducible, train_network
 
-        file = None if self.checkpoints is None else Path(self.checkpoints) / f"{key}-{number}.safetensors"
         if file is not None and file.is_file():
-            return self._loaded(file)
+            try:
+                return self._loaded(file)
+            except DamagedError:
+                _LOG.warning("%s cannot be taken up: this member is trained again", file)
         # a generator per member, so that the first members of a larger ensemble are those of a smaller one
         rng = np.random.default_rng((self.seed, number))
         aside = None
         if self.validation_part and len(target) >= EARLY_STOPPING_ROWS:
             aside = set_aside(len(target), self.validation_part, groups, rng)
         device = chosen_device(self.device)
-        with reproducible(self.n_threads, seed=int(rng.integers(2**31))):
+        with reproducible(self.n_threads, seed=int(rng.integers(2**31)), device=device):
             network = self._network(rows).to(device)
             network, _ = train_network(
                 network, rows, target, self._training_plan(), aside=aside, rng=rng, device=device
             )
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
             _write(file, network)
         return network
 
@@ -159,7 +197,8 @@ class NetworkSurrogate(Surrogate):
         return combined(self._said(rows), self.task)
 
     def _said(self, rows: Rows) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64] | None]]:
-        from matscout.models.networks.training import chosen_device, mean_and_variance, outputs_of, reproducible
+        from matscout.models.networks.outputs import mean_and_variance, outputs_of
+        from matscout.models.networks.training import chosen_device, reproducible
 
         device = chosen_device(self.device)
         for member in self._members:
@@ -175,6 +214,11 @@ class NetworkSurrogate(Surrogate):
 
     @override
     def _load(self, folder: Path, state: Mapping[str, Any]) -> None:
+        self._check_installed()
+        import torch
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            self.device = "auto"
         self._centre, self._spread = float(state["centre"]), float(state["spread"])
         self._members = [self._loaded(folder / _file(number)) for number in range(state["members"])]
 
@@ -189,6 +233,15 @@ class NetworkSurrogate(Surrogate):
         except RuntimeError as error:  # names or shapes are those of another network
             raise DamagedError(file) from error
         return network.requires_grad_(requires_grad=False).eval().to(chosen_device(self.device))
+
+
+def _centre_and_spread(y: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and std of targets; the std of equal ones is taken as 1."""
+    with np.errstate(over="ignore"):
+        centre, spread = float(y.mean()), float(y.std()) or 1.0
+    if not np.isfinite([centre, spread]).all():
+        raise UserError(f"a target of {np.abs(y).max():.3g} is too large to learn from: take a larger unit")
+    return centre, spread
 
 
 def _file(number: int) -> str:

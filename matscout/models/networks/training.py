@@ -12,14 +12,14 @@ import logging
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.special import expit
 from torch.nn import functional
 
 from matscout.errors import UserError
+from matscout.models.networks.outputs import LARGEST_LOG_SCALE, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from matscout.models.base import Task
+    from matscout.models.networks.outputs import Rows
 
 _LOG = logging.getLogger(__name__)
-
-PREDICTED_AT_ONCE = 2048
-"""Rows that a network is asked for at a time."""
 
 STEPS_PER_EPOCH = 8
 """Batches that a few rows are cut into, so that a network takes steps enough where they fill no batch."""
@@ -40,18 +38,8 @@ STEPS_PER_EPOCH = 8
 SMALLEST_BATCH = 16
 """Rows of the smallest batch that is made for that."""
 
-_LARGEST_LOG_SCALE = 8.0  # of an error's scale in std of the targets: keeps its exponential finite
 _AVERAGED_PART = 0.03  # of all steps: what the average of the weights looks back on
 _LOWEST_RATE = 1e-3  # of the learning rate, at the start and at the end
-
-
-class Rows(Protocol):
-    """What a network looks at, in a form that batches are made of."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, rows: NDArray[np.intp], device: torch.device) -> Any:
-        """Put some rows, in this order, into what the network takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,15 +115,21 @@ def chosen_device(name: str) -> torch.device:
 
 
 @contextmanager
-def reproducible(n_threads: int, seed: int | None = None) -> Iterator[None]:
-    """Compute with so many threads and, where a seed is given, torch's random numbers from it; restores both."""
+def reproducible(n_threads: int, seed: int | None = None, device: torch.device | None = None) -> Iterator[None]:
+    """Compute with so many threads and, where a seed is given, torch's random numbers from it; restores both.
+
+    The random numbers are those of the processor and, where the device is one, of the GPU. What needs no GPU must not
+    wake it: that takes memory there, and fails in a process that was forked.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(n_threads)
-    gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    gpus = [torch.cuda.current_device()] if device is not None and device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=gpus, enabled=seed is not None):
             if seed is not None:
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
+                if gpus:
+                    torch.cuda.manual_seed(seed)
             yield
     finally:
         torch.set_num_threads(threads)
@@ -167,7 +161,7 @@ def laplace_loss(outputs: Tensor, target: Tensor) -> Tensor:
     target
         Shape (n,).
     """
-    log_scale = outputs[:, 1].clamp(-_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE)
+    log_scale = outputs[:, 1].clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
     scale = log_scale.exp()
     return (scale.detach() * ((outputs[:, 0] - target).abs() / scale + log_scale)).mean()
 
@@ -238,7 +232,8 @@ def train_network(
             average.update(network)
             summed += loss.detach()
         losses.append(float(summed) / per_epoch)
-        if not math.isfinite(losses[-1]):
+        # the last step of an epoch comes after its last loss
+        if not (math.isfinite(losses[-1]) and average.is_finite()):
             raise UserError(f"training diverged in epoch {len(losses)}: lower the option learning_rate")
         ended = stop.after_epoch(average.network)
         judged = f", validation {stop.scores[-1]:.4f}" if stop.scores else ""
@@ -287,7 +282,10 @@ class _WeightAverage:
         weight = 1 / min(self._span, 1 + 0.2 * self.steps)
         averaged: list[Tensor] = list(self.network.parameters())
         now: list[Tensor] = [one.detach() for one in network.parameters()]
-        torch._foreach_lerp_(averaged, now, min(weight, 1.0))
+        torch._foreach_lerp_(averaged, now, weight)
+
+    def is_finite(self) -> bool:
+        return all(bool(one.isfinite().all()) for one in self.network.parameters())
 
 
 class _EarlyStopping:
@@ -333,52 +331,3 @@ def _score(outputs: NDArray[np.float32], target: NDArray[np.float64], task: Task
     if task == "classification":
         return float(np.logaddexp(0.0, np.where(target == 1, -first, first)).mean())
     return float(np.abs(first - target).mean())
-
-
-def outputs_of(
-    network: nn.Module, rows: Rows, device: torch.device, chosen: NDArray[np.intp] | None = None
-) -> NDArray[np.float32]:
-    """Ask a network for rows, some at a time.
-
-    Parameters
-    ----------
-    network
-        On the device, with its averaged weights.
-    chosen
-        Numbers of the rows; None takes all.
-
-    Returns
-    -------
-    Shape (n, 2).
-    """
-    numbers = np.arange(len(rows)) if chosen is None else chosen
-    network.eval()
-    found = np.empty((len(numbers), 2), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(numbers), PREDICTED_AT_ONCE):
-            part = numbers[start : start + PREDICTED_AT_ONCE]
-            found[start : start + len(part)] = network(rows.batch(part, device)).cpu().numpy()
-    return found
-
-
-def mean_and_variance(
-    outputs: NDArray[np.float32], task: Task, centre: float, spread: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Read a network's outputs, in the unit of the target.
-
-    Parameters
-    ----------
-    outputs
-        Shape (n, 2).
-    centre, spread
-        Mean and std of the targets that it was trained on.
-
-    Returns
-    -------
-    Mean and variance of the targets about it, shape (n,) each; of a classification the probability, and None.
-    """
-    first, second = outputs.astype(np.float64).T
-    if task == "classification":
-        return expit(first), None
-    scale = spread * np.exp(second.clip(-_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE))
-    return centre + spread * first, 2 * scale**2  # a Laplace distribution's variance is twice its scale squared

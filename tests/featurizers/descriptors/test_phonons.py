@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
@@ -12,8 +14,8 @@ from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
 from matscout.featurizers import StructureFeaturizer
 from matscout.featurizers.descriptors._chgnet import loaded
-from matscout.featurizers.descriptors._force_constants import Symmetry, frequencies
-from matscout.featurizers.descriptors.phonons import forces_of_copies
+from matscout.featurizers.descriptors._force_constants import WAVENUMBER, Symmetry, frequencies
+from matscout.featurizers.descriptors.phonons import forces_of_copies, numbers_of
 
 ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
 
@@ -69,6 +71,40 @@ def test_two_masses_on_a_spring_have_the_frequency_of_the_reduced_mass():
     )
     assert waves[-1] == pytest.approx(wave, rel=1e-6)
     assert (modes[-1] ** 2).sum() == pytest.approx(1)
+
+
+def test_an_unstable_molecule_is_put_into_numbers_as_they_are_described():
+    springs, masses = np.diag([30.0, 10.0, -5.0]), np.array([1.008, 34.97])
+    constants = np.zeros((2, 3, 2, 3))
+    for one, other in product(range(2), repeat=2):
+        constants[one, :, other] = springs if one == other else -springs
+    forces, of_atoms = np.array([[0.3, 0.4, 0.0], [0.0, 0.0, 0.0]]), np.eye(2, 64)
+    names = [name.removeprefix("phonon ") for name in StructureFeaturizer("chgnet_phonons").feature_names]
+    numbers = dict(zip(names, numbers_of(constants, forces, masses, of_atoms).tolist(), strict=True))
+    waves = WAVENUMBER * np.sqrt(np.array([30.0, 10.0, 5.0]) / (masses.prod() / masses.sum()))
+    lightest = masses[1] / masses.sum()  # its part of the motion
+    expected = {
+        "frequency highest": waves[0],
+        "frequency second": waves[1],
+        "frequency third": -waves[2],
+        "frequency sixth": -waves[2],
+        "frequency lowest": -waves[2],
+        "frequency mean": waves[:2].mean(),
+        "frequency rms": np.sqrt((waves[:2] ** 2).sum() / 3),
+        "frequency median": waves[1],
+        "imaginary share": 1 / 3,
+        "site frequency highest": WAVENUMBER * np.sqrt(35 / 3 / masses[0]),
+        "site frequency stiffest highest": WAVENUMBER * np.sqrt(30 / masses[0]),
+        "force constant mean": 35 / 3,
+        "highest mode mass": lightest * masses[0] + (1 - lightest) * masses[1],
+        "highest mode largest part": lightest,
+        "highest mode sites": 1 / (lightest**2 + (1 - lightest) ** 2),
+        "force highest": 0.5,
+        "force mean": 0.25,
+        "highest mode 0": lightest,
+        "highest mode 1": 1 - lightest,
+    }
+    assert {name: numbers[name] for name in expected} == pytest.approx(expected, rel=1e-6)
 
 
 def test_forces_on_copies_are_those_that_chgnet_gives_each(crystals):

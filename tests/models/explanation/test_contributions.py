@@ -56,6 +56,23 @@ def test_boosted_probabilities_are_explained_by_their_log_odds():
     assert ridge.of == "log odds"
 
 
+@pytest.mark.parametrize("name", ["extra_trees", "random_forest", "ridge", "xgboost"])
+def test_without_rows_the_base_is_the_same(name):
+    surrogate, (X, _) = trained(name), data(10, seed=1)
+    nothing = feature_contributions(surrogate, X[:0])
+    assert nothing.values.shape == (0, 5)
+    assert nothing.base == pytest.approx(feature_contributions(surrogate, X).base, abs=1e-6)
+
+
+def test_trees_that_test_no_feature_give_all_to_the_base():
+    X, label = np.full((120, 2), 0.1), (np.random.default_rng(0).random(120) < 0.4).astype(float)
+    surrogate = surrogate_class("xgboost")(task="classification").fit(X, label)
+    found = feature_contributions(surrogate, X[:3])
+    chance = surrogate.predict(X[:3]).mean
+    assert not found.values.any()
+    assert found.totals == pytest.approx(np.log(chance / (1 - chance)), abs=0.05)
+
+
 def test_a_linear_model_gives_coefficient_times_distance_from_the_mean():
     X, _ = data()
     surrogate = surrogate_class("ridge")(strength=1e-9).fit(X, 3 * X["a"] - 2 * X["c"] + 1)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Composition
 
 from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
@@ -191,11 +192,34 @@ def test_a_sum_over_elements_is_found_exactly():
 def test_a_sum_over_elements_is_the_ridge_regression_of_the_smallest_error_left_out():
     linear_model = pytest.importorskip("sklearn.linear_model")
     formulas, predicted, fractions = salts(40, noise=0.3)
+    fractions, rows = np.unique(fractions.round(12), axis=0, return_index=True)
+    formulas, predicted = [formulas[row] for row in rows], predicted[rows]
     found = element_contributions(predicted, formulas)
     strengths = _STRENGTHS[:-1] * np.linalg.norm(fractions - fractions.mean(axis=0), 2) ** 2
     theirs = linear_model.RidgeCV(alphas=strengths, gcv_mode="svd").fit(fractions, predicted)
     assert found.values == pytest.approx(theirs.coef_ + theirs.intercept_, rel=1e-6)
     assert found.cross_validated_r2 == pytest.approx(1 + theirs.best_score_ / predicted.var())
+
+
+def test_rows_of_one_composition_are_left_out_together():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    formulas, predicted, _ = salts(40, noise=1.0)
+    twice = [*formulas, *(Composition(formula) * 3 for formula in formulas[:15])]
+    both = np.append(predicted, predicted[:15] + 0.5)
+    found = element_contributions(both, twice)
+    amounts = [Composition(formula).fractional_composition for formula in twice]
+    fractions = np.array([[amount[element] for element in found.elements] for amount in amounts])
+    _, own = np.unique(fractions.round(9), axis=0, return_inverse=True)
+    spread = fractions[np.unique(own, return_index=True)[1]] - fractions.mean(axis=0)
+    strengths = _STRENGTHS[:-1] * np.linalg.norm(np.sqrt(np.bincount(own))[:, None] * spread, 2) ** 2
+    left_out = np.empty((len(strengths), len(both)))
+    for composition in range(own.max() + 1):
+        out = own == composition
+        for place, strength in enumerate(strengths):
+            ridge = linear_model.Ridge(strength, solver="svd").fit(fractions[~out], both[~out])
+            left_out[place, out] = ridge.predict(fractions[out])
+    best = ((left_out - both) ** 2).sum(axis=1).min()
+    assert found.cross_validated_r2 == pytest.approx(1 - best / ((both - both.mean()) ** 2).sum())
 
 
 def test_as_many_elements_as_rows_explain_nothing():

@@ -119,6 +119,7 @@ def test_unknown_values_and_constants_are_no_obstacle():
         ({"columns": [[0, 0]]}, "each once at most"),
         ({"columns": [[3]]}, "from 0 to 2"),
         ({"repeats": 0}, "repeats"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_mistakes_are_named(options, error):
@@ -132,6 +133,8 @@ def test_one_row_cannot_be_dealt():
         permutation_importance(Linear(1, 1, 1), rows(1), [1.0])
     with pytest.raises(ValueError, match="one target per row"):
         permutation_importance(Linear(1, 1, 1), rows(3), [1.0])
+    with pytest.raises(ValueError, match="y is not finite in row 1"):
+        permutation_importance(Linear(1, 1, 1), rows(3), [1.0, np.nan, 1.0])
 
 
 def test_it_is_told_as_a_frame_and_as_json():

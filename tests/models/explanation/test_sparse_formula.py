@@ -116,6 +116,48 @@ def test_groups_are_held_out_together():
     assert one.cross_validated == pytest.approx({1: one.cross_validated[1]})
 
 
+def test_equal_rows_are_held_out_together():
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(1, 2, (30, 5)), rng.normal(size=30)
+    # noise of which rows that were learnt from would tell: the last digits are those of another way to write a formula
+    thrice = np.vstack([X, X * (1 + 1e-15), X])
+    law = SparseFormula.fit(thrice, np.tile(y, 3) + 0.05 * rng.normal(size=90), max_dimension=3)
+    assert law.dimension == 1
+    assert min(law.cross_validated.values()) > 0.9 * y.std()
+
+
+@pytest.mark.parametrize("odd", [-0.01, 0.0, 1e-300])
+def test_a_law_is_defined_in_all_rows_also_in_those_that_are_not_screened_by(odd, monkeypatch):
+    monkeypatch.setattr("matscout.models.explanation.laws.MOST_ROWS", 50)
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 3, (400, 2))
+    target = np.log(X[:, 0]) + 1 / X[:, 0]
+    X[7, 0] = odd
+    for nested in (False, True):
+        law = SparseFormula.fit(X, target, max_dimension=2, nested=nested)
+        assert np.isfinite(law.predict(X)).all()
+        assert law.rmse == pytest.approx(np.sqrt(np.mean((law.predict(X) - target) ** 2)))
+        assert json.dumps(law.as_dict(), allow_nan=False)
+
+
+def test_terms_of_terms_are_defined_in_all_rows(monkeypatch):
+    monkeypatch.setattr("matscout.models.explanation.laws.MOST_ROWS", 50)
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(2, 3, 400), rng.uniform(1, 2, 400)
+    target = np.log(a - b)
+    a[7], b[7] = 1.0, 2.0  # both are positive, but not their difference
+    law = SparseFormula.fit(np.column_stack([a, b]), target, max_dimension=2)
+    assert np.isfinite(law.predict(np.column_stack([a, b]))).all()
+    assert np.isfinite(law.rmse)
+
+
+def test_a_target_that_is_the_same_in_nearly_all_rows_has_no_law():
+    X = np.random.default_rng(0).normal(size=(2000, 2))
+    for row in range(5):
+        with pytest.raises(UserError, match="the same in nearly all rows"):
+            SparseFormula.fit(X, np.arange(2000) == row, max_dimension=1, nested=False)
+
+
 def test_many_rows_and_columns_are_bounded(monkeypatch):
     monkeypatch.setattr("matscout.models.explanation.laws.MOST_COLUMNS", 4)
     monkeypatch.setattr("matscout.models.explanation.laws.MOST_ROWS", 50)
@@ -156,6 +198,7 @@ A, B, C = (Term("column", column=column) for column in range(3))
         (Term("inverse", (Term("square", (B,)),)), "1 / b^2"),
         (Term("difference", (A, Term("difference", (B, A)))), "a - (b - a)"),
         (Term("root", (Term("distance", (A, B)),)), "sqrt(abs(a - b))"),
+        (Term("distance", (A, Term("sum", (B, C)))), "abs(a - (b + c d))"),
     ],
 )
 def test_the_text_means_what_the_term_computes(term, text):
@@ -170,6 +213,8 @@ def test_the_text_means_what_the_term_computes(term, text):
 
 def test_units_are_read_and_multiplied():
     assert read_unit("kg m^2/s^2") == read_unit("m2*kg/s2")
+    assert read_unit("g/cm3") == read_unit("g cm^-3") == read_unit("g*cm-3")
+    assert read_unit("log10 of GPa") == (("log10 of GPa", 1.0),)
     assert read_unit("log10 of (GPa)") == (("log10 of (GPa)", 1.0),)
     assert unit_of("root", read_unit("Å^2")) == read_unit("Å")
     assert unit_of("product", read_unit("eV/Å"), read_unit("Å")) == read_unit("eV")
@@ -184,6 +229,9 @@ def test_units_are_read_and_multiplied():
         ({"names": ["a", "a"]}, "2 different names"),
         ({"units": ["Å"]}, "a unit for each of 2"),
         ({"dimension": 0}, "dimension must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"groups": [None] * 3 + ["a"] * 17}, "3 of 20 rows have no group"),
+        ({"X": np.where(np.arange(40).reshape(20, 2) == 3, 1e200, 1.0)}, "column b is unknown .* or larger than"),
         ({"X": np.where(np.arange(40).reshape(20, 2) == 3, np.nan, 1.0)}, "column b is unknown"),
         ({"X": np.ones((20, 2))}, "changes from row to row"),
     ],

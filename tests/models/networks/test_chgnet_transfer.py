@@ -5,6 +5,7 @@ from chgnet.model.model import CHGNet
 
 from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
+from matscout.featurizers.descriptors._chgnet import MODELS, loaded
 from matscout.models import load_surrogate
 from matscout.models.networks import chgnet_vectors
 from matscout.models.networks.chgnet_transfer import CHGNetTransfer
@@ -57,6 +58,34 @@ def test_its_columns_are_what_chgnet_says():
     with torch.no_grad():
         site_energies = network.mlp(network.readout_norm(torch.from_numpy(vectors.of_sites)))
     assert columns["interaction energy"] == pytest.approx(float(site_energies.mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("mode", ["embedding", "fine-tune"])
+def test_each_edition_of_the_weights_is_learnt_from_and_kept(mode, model, tmp_path):
+    crystals, y = halides()
+    surrogate = CHGNetTransfer(mode=mode, model=model, n_members=1, epochs=2).fit(crystals, y)
+    surrogate.save(tmp_path)
+    assert (load_surrogate(tmp_path).predict(crystals).mean == surrogate.predict(crystals).mean).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_edition_reads_its_energy_from_the_vectors_of_the_sites(model):
+    network = loaded(model)
+    norm = network.readout_norm or torch.nn.Identity()
+    for vectors in vectors_of(halides()[0][:3], model):
+        with torch.no_grad():
+            site_energies = network.mlp(norm(torch.from_numpy(vectors.of_sites)))
+        assert vectors.columns[NAMES.index("interaction energy")] == pytest.approx(
+            site_energies.mean().item(), abs=1e-5
+        )
+
+
+def test_a_crystal_in_arrays_of_other_types_is_the_same_crystal():
+    crystal = rock_salt(11, 17, 5.5)
+    other = Crystal(crystal.lattice.astype(np.float32), crystal.frac_coords, crystal.numbers.astype(np.uint8))
+    first, second = vectors_of([crystal, other], "0.3.0")
+    assert (first.columns == second.columns).all()
 
 
 def test_it_learns_more_than_the_mean(trained):

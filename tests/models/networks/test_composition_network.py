@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
 from matscout.featurizers import CompositionFeaturizer
 from matscout.featurizers.elements import magpie_table
 from matscout.models import load_surrogate
 from matscout.models.inputs import as_inputs
+from matscout.models.networks import network_surrogate
 from matscout.models.networks.composition_layers import (
     CompositionRows,
     ElementAttention,
@@ -25,6 +28,7 @@ from matscout.models.networks.composition_layers import (
     element_properties,
 )
 from matscout.models.networks.composition_network import CompositionNetwork
+from matscout.models.registry import surrogate_class
 
 CATIONS, ANIONS = ("Li", "Na", "K", "Mg", "Ca", "Ti", "Fe", "Al"), ("O", "S", "F", "Cl")
 TINY = {"n_members": 2, "epochs": 25, "width": 16, "n_layers": 1, "n_heads": 2, "learning_rate": 1e-2, "device": "cpu"}
@@ -170,6 +174,71 @@ def test_a_checkpoint_of_other_data_is_not_taken_up(tmp_path):
     for y in (target, target + 0.1):
         tiny(n_members=1, epochs=2, checkpoints=str(tmp_path)).fit(formulas, y)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_checkpoint_that_was_cut_short_is_made_again(tmp_path):
+    formulas = formulas_of(np.random.default_rng(8), 40)
+    options = {"n_members": 1, "epochs": 2, "checkpoints": str(tmp_path)}
+    first = tiny(**options).fit(formulas, law(formulas)).predict(formulas).mean
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    assert np.array_equal(tiny(**options).fit(formulas, law(formulas)).predict(formulas).mean, first)
+    assert file.read_bytes() == whole
+
+
+def test_a_folder_of_checkpoints_that_cannot_be_made_is_named_before_training(tmp_path, monkeypatch):
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setattr(CompositionNetwork, "_member", None)
+    for place in ("taken", "taken/within"):
+        with pytest.raises(UserError, match=f"option checkpoints: cannot make the folder .*{place} "):
+            tiny(checkpoints=str(tmp_path / place)).fit(["NaCl", "KCl"], [0.0, 1.0])
+
+
+def test_a_network_kept_on_a_machine_with_a_gpu_predicts_on_one_without(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    fitted.save(tmp_path)
+    document = json.loads((tmp_path / "surrogate.json").read_text())
+    document["options"]["device"] = "cuda"
+    (tmp_path / "surrogate.json").write_text(json.dumps(document))
+    formulas = ["NaCl", "MgO"]
+    assert np.array_equal(load_surrogate(tmp_path).predict(formulas).mean, fitted.predict(formulas).mean)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "message"),
+    [
+        ("composition_network", "torch", "composition_network needs torch: pip install"),
+        ("crystal_graph", "torch_geometric", "crystal_graph needs torch_geometric: pip install"),
+    ],
+    ids=["torch", "torch_geometric"],
+)
+def test_a_package_that_is_not_installed_is_named(name, missing, message, monkeypatch):
+    monkeypatch.setattr(network_surrogate, "find_spec", lambda package: None if package == missing else "there")
+    X = {"compositions": ["NaCl", "KCl"], "crystals": [Crystal(4 * np.eye(3), np.zeros((1, 3)), np.array([11]))] * 2}
+    surrogate = surrogate_class(name)()
+    with pytest.raises(UserError, match=message):
+        surrogate.fit(X[surrogate.takes], [0.0, 1.0])
+
+
+def test_targets_too_large_for_numbers_are_refused():
+    with pytest.raises(UserError, match=r"a target of 3e\+300 is too large"):
+        tiny().fit(["NaCl", "KCl", "LiF"], [1e300, 2e300, -3e300])
+
+
+def test_the_smallest_trace_of_an_element_gives_a_prediction(fitted):
+    smaller, small = fitted.predict(["NaCl1e60", "NaCl1e30"]).mean
+    assert smaller == pytest.approx(small, abs=1e-5)
+
+
+def test_statistics_take_little_more_memory_than_they_fill():
+    inputs = as_inputs("compositions", ["LiFePO4", "Fe2O3", "LiNaKMgCaTiFeAlOSFCl"] * 8000)
+    tracemalloc.start()
+    found = composition_statistics(inputs, element_properties())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * found.nbytes
+    np.testing.assert_array_equal(found[3:6], found[-3:])
 
 
 def test_attention_is_that_of_torch():

@@ -89,6 +89,15 @@ def test_each_site_has_its_nearest_neighbours(seed, n_neighbours):
         assert own.max() < nearest[-1] + 0.2
 
 
+@pytest.mark.parametrize("edge", [2.5, 3.0, 4.0])
+def test_shells_that_lie_a_round_number_apart_are_told_apart_whichever_way_the_crystal_is_turned(edge):
+    rng = np.random.default_rng(0)
+    rotations = [np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(100)]
+    lattice = np.diag([edge, edge, edge + 0.01])
+    crystals = [Crystal(lattice @ rotation, rng.random((1, 3)), np.array([29])) for rotation in rotations]
+    assert len({len(graph_of(crystal, n_neighbours=4).distances) for crystal in crystals}) == 1
+
+
 def test_an_atom_alone_in_its_cell_has_no_bond():
     graph = graph_of(Crystal(20 * np.eye(3), np.zeros((1, 3)), np.array([2])))
     assert len(graph) == 1

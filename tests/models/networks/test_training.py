@@ -10,14 +10,13 @@ from sklearn.metrics import log_loss
 from torch import nn
 
 from matscout.errors import UserError
+from matscout.models.networks.outputs import mean_and_variance, outputs_of
 from matscout.models.networks.training import (
     Training,
     batch_size_for,
     chosen_device,
     laplace_loss,
     loss_of,
-    mean_and_variance,
-    outputs_of,
     reproducible,
     train_network,
 )
@@ -30,6 +29,7 @@ class Matrix:
 
     def __init__(self, values):
         self.values = torch.as_tensor(values, dtype=torch.float32)
+        self.sizes = np.ones(len(values), dtype=np.intp)
 
     def __len__(self):
         return len(self.values)
@@ -65,12 +65,6 @@ def test_the_mean_learns_from_the_absolute_error_whatever_the_scale():
     outputs = torch.tensor([[0.3, -0.7], [1.0, 0.4]], requires_grad=True)
     laplace_loss(outputs, torch.tensor([1.1, 0.8])).backward()
     assert outputs.grad[:, 0].tolist() == pytest.approx([-0.5, 0.5])
-
-
-def test_mean_and_variance_are_those_of_that_distribution():
-    mean, variance = mean_and_variance(np.array([[0.3, -0.7]], dtype=np.float32), "regression", 2.0, 1.5)
-    law = stats.laplace(loc=2.0 + 1.5 * 0.3, scale=1.5 * np.exp(-0.7))
-    assert (mean[0], variance[0]) == pytest.approx((law.mean(), law.var()), rel=1e-6)
 
 
 def test_the_loss_of_a_classification_is_that_of_scikit_learn():
@@ -137,6 +131,40 @@ def test_a_training_that_diverges_says_so():
     y[3] = np.nan
     with pytest.raises(UserError, match="diverged in epoch 1: lower the option learning_rate"):
         trained(X, y)
+
+
+class WithoutSlope(nn.Module):
+    """A loss that is finite, and a gradient that is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.zero = nn.Linear(3, 2), nn.Parameter(torch.zeros(2))
+
+    def forward(self, rows):
+        return self.dense(rows) + (0 * self.zero).sqrt()
+
+
+@pytest.mark.parametrize("aside", [None, np.arange(12) < 4], ids=["no validation", "validation"])
+def test_a_training_that_diverges_with_its_last_step_says_so(aside):
+    X, y = linear_data(12)
+    rng = np.random.default_rng(0)
+    with pytest.raises(UserError, match="diverged in epoch 1"):
+        train_network(WithoutSlope(), Matrix(X), y, Training(epochs=1), aside=aside, rng=rng, device=CPU)
+
+
+def test_random_numbers_of_the_processor_wake_no_gpu(monkeypatch):
+    def woken(*_):
+        raise AssertionError("the GPU was asked for")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("current_device", "manual_seed", "manual_seed_all", "init"):
+        monkeypatch.setattr(torch.cuda, name, woken)
+    for device in (None, CPU):
+        with reproducible(1, seed=5, device=device):
+            drawn = torch.rand(3)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(5)
+            assert torch.equal(torch.rand(3), drawn)
 
 
 def test_threads_and_random_numbers_are_left_as_they_were():
