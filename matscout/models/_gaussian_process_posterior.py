@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import torch
 
-from matscout.models._gaussian_process_torch import BLOCK, Hyperparameters, tensor
+from matscout.models._gaussian_process_torch import BLOCK, Hyperparameters, tensor, triangular_inverse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ class Learnt:
             weights = _solved(known, self.target - own.level)
             sizes = None if self.sizes is None else _solved(_inverse_root(covariance, LOG_CHI_SQUARE), self.sizes)
             return Posterior(own, self.points, weights, known, sizes=sizes)
-        whitening = _inverse(_factor(own, self.points))
+        whitening = triangular_inverse(_factor(own, self.points))
         left = _inverse_root(self.products / own.noise, 1.0)
         weights = whitening.T @ _solved(left, self.target) / own.noise
         sizes = None
@@ -133,7 +133,7 @@ def condense(hyperparameters: Hyperparameters, points: Tensor, X: Tensor, y: Ten
 
 def _told_by(values: Tensor, hyperparameters: Hyperparameters, points: Tensor, X: Tensor) -> tuple[Tensor, Tensor]:
     """Whitened covariance of inducing points with rows, times values of these, and times its own transpose."""
-    whitening = _inverse(_factor(hyperparameters, points))
+    whitening = triangular_inverse(_factor(hyperparameters, points))
     target, products = torch.zeros_like(points[:, 0]), torch.zeros_like(whitening)
     for start in range(0, len(X), BLOCK):
         part = slice(start, start + BLOCK)
@@ -147,7 +147,7 @@ def _inverse_root(covariance: Tensor, noise: float) -> Tensor:
     """Lower triangular root of the inverse of a covariance with noise on its diagonal."""
     noisy = covariance.clone()
     noisy.diagonal().add_(noise)
-    return _inverse(torch.linalg.cholesky(noisy))
+    return triangular_inverse(torch.linalg.cholesky(noisy))
 
 
 def _solved(root: Tensor, values: Tensor) -> Tensor:
@@ -159,12 +159,6 @@ def _factor(hyperparameters: Hyperparameters, points: Tensor) -> Tensor:
     covariance.diagonal().add_(JITTER)
     factor: Tensor = torch.linalg.cholesky(covariance)
     return factor
-
-
-def _inverse(factor: Tensor) -> Tensor:
-    identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-    inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
-    return inverse
 
 
 @dataclass(frozen=True, eq=False)
