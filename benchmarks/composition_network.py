@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 from matscout.models.networks.composition_network import CompositionNetwork
 
 if TYPE_CHECKING:
-    from matscout.models.base import Prediction
+    from matscout.models.prediction import Prediction
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("MATSCOUT_DATA", ROOT.parent / "shared" / "data"))

@@ -10,11 +10,13 @@ from matscout.late import late_names
 if TYPE_CHECKING:
     from matscout.models import acquisition, explanation, report, validation
     from matscout.models.base import Surrogate
-    from matscout.models.calibration import CalibratedSurrogate, CalibrationReport, ProbabilityReport
+    from matscout.models.calibration import CalibratedSurrogate
+    from matscout.models.calibration_report import CalibrationReport
     from matscout.models.delta import DeltaSurrogate
     from matscout.models.model import Model, train_model
     from matscout.models.model_card import ModelCard
     from matscout.models.prediction import Prediction
+    from matscout.models.probability_calibration import ProbabilityReport
     from matscout.models.registry import SURROGATES, load_surrogate, make_surrogate, surrogate_options
 
 __all__ = [
@@ -39,11 +41,13 @@ __all__ = [
 
 _HOMES = {
     "base": ("Surrogate",),
-    "calibration": ("CalibratedSurrogate", "CalibrationReport", "ProbabilityReport"),
+    "calibration": ("CalibratedSurrogate",),
+    "calibration_report": ("CalibrationReport",),
     "delta": ("DeltaSurrogate",),
     "model": ("Model", "train_model"),
     "model_card": ("ModelCard",),
     "prediction": ("Prediction",),
+    "probability_calibration": ("ProbabilityReport",),
     "registry": ("SURROGATES", "load_surrogate", "make_surrogate", "surrogate_options"),
 }
 _MODULES = ("acquisition", "explanation", "report", "validation")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["DOCUMENT", "FeatureSurrogate", "Prediction", "Surrogate", "Task", "check_target", "checked_data", "joined"]
 
 Task = Literal["regression", "classification"]
 

@@ -9,9 +9,10 @@ import numpy as np
 from typing_extensions import override
 
 from matscout.db.files import write_whole
-from matscout.models.base import FeatureSurrogate, Prediction, Task
+from matscout.models.base import FeatureSurrogate, Task
 from matscout.models.kept_files import read_arrays, reading
 from matscout.models.members import of_probabilities
+from matscout.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

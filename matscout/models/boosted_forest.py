@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from matscout.models.base import FeatureSurrogate, Prediction, Task
+from matscout.models.base import FeatureSurrogate, Task
 from matscout.models.forests import single_precision
 from matscout.models.members import in_threads, of_probabilities
+from matscout.models.prediction import Prediction
 from matscout.models.tree_arrays import TreeArrays
 
 if TYPE_CHECKING:

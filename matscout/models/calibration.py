@@ -10,14 +10,15 @@ import numpy as np
 
 from matscout.errors import UserError
 from matscout.models.applicability import Domain
-from matscout.models.base import Prediction, Surrogate, check_target, checked_data
+from matscout.models.base import Surrogate, check_target, checked_data
 from matscout.models.calibration_report import CalibrationReport, report_of, report_of_few
 from matscout.models.error_laws import MIN_ROWS, ErrorLaw, ErrorLaws, fit_laws, smallest_std
-from matscout.models.held_out import assign_folds, hold_out
+from matscout.models.held_out import hold_out
 from matscout.models.inputs import as_inputs
 from matscout.models.kept_files import finite, reading_document, write_document
 from matscout.models.labels import known_labels
 from matscout.models.options import check_choice, check_number
+from matscout.models.prediction import Prediction
 from matscout.models.probability_calibration import (
     ProbabilityLaw,
     ProbabilityReport,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from matscout.models.held_out import HeldOut
     from matscout.models.inputs import Inputs
 
-__all__ = ["DOMAINS", "CalibratedSurrogate", "CalibrationReport", "ProbabilityReport", "assign_folds"]
 
 DOMAINS = ("widen", "measure", "none")
 """What is done with the distance to the training data: beyond the domain std is widened; it is told; nothing."""

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from matscout.errors import UserError
-from matscout.models.base import Prediction, checked_data
+from matscout.models.base import checked_data
 from matscout.models.calibration import CalibratedSurrogate
 from matscout.models.error_laws import INTERVALS, MIN_ROWS
 from matscout.models.inputs import FeatureInputs, as_inputs
 from matscout.models.kept_files import reading_document, write_document
 from matscout.models.options import check_choice, plain
+from matscout.models.prediction import Prediction
 from matscout.models.registry import make_surrogate
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from matscout.models.calibration import CalibrationReport, ProbabilityReport
+    from matscout.models.calibration_report import CalibrationReport
     from matscout.models.inputs import Inputs
+    from matscout.models.probability_calibration import ProbabilityReport
 
 MODES = ("correct", "feature")
 """How the cheap result is used: as the baseline to be corrected, or as a feature."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from matscout.models.base import FeatureSurrogate, Prediction, Task
+from matscout.models.base import FeatureSurrogate, Task
 from matscout.models.members import combined, in_threads
 from matscout.models.tree_arrays import TreeArrays, leaf_variance
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from matscout.models.prediction import Prediction
 
 _FILE = "trees.npz"
 

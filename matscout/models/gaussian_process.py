@@ -10,9 +10,10 @@ from typing_extensions import override
 
 from matscout.errors import UserError
 from matscout.featurizers.selection.scale import Scale
-from matscout.models.base import FeatureSurrogate, Prediction
+from matscout.models.base import FeatureSurrogate
 from matscout.models.inputs import FeatureInputs, as_inputs
 from matscout.models.kept_files import read_tensors
+from matscout.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

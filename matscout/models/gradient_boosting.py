@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from matscout.db.files import write_whole
 from matscout.errors import UserError
-from matscout.models.base import FeatureSurrogate, Prediction, Task
+from matscout.models.base import FeatureSurrogate, Task
 from matscout.models.kept_files import read_bytes, reading
 from matscout.models.members import combined
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from matscout.models.prediction import Prediction
 
 EARLY_STOPPING_ROWS = 100
 """With fewer rows none are set aside to stop by: a part of them says too little."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matscout.models.base import Prediction, joined
+from matscout.models.prediction import Prediction, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

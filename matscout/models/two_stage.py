@@ -9,7 +9,8 @@ import numpy as np
 from typing_extensions import override
 
 from matscout.errors import UserError
-from matscout.models.base import Prediction, Surrogate
+from matscout.models.base import Surrogate
+from matscout.models.prediction import Prediction
 from matscout.models.targets import log_normal_moments
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from matscout.errors import UserError
 from matscout.models import CalibratedSurrogate, make_surrogate
 from matscout.models import held_out as held_out_module
 from matscout.models.applicability import Domain
-from matscout.models.base import FeatureSurrogate, Prediction
+from matscout.models.base import FeatureSurrogate
 from matscout.models.baselines import Ridge
 from matscout.models.calibration import CalibrationReport
 from matscout.models.error_laws import (
@@ -29,6 +29,7 @@ from matscout.models.error_laws import (
 )
 from matscout.models.held_out import assign_folds, hold_out
 from matscout.models.inputs import FeatureInputs
+from matscout.models.prediction import Prediction
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from matscout.models.base import Prediction
+    from matscout.models.prediction import Prediction
 
     Loss = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 

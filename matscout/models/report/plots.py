@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from plotly.graph_objects import Figure
 
-    from matscout.models.base import Prediction
+    from matscout.models.prediction import Prediction
     from matscout.models.report.calibration_curves import CalibrationCurve
     from matscout.models.report.report_card import PartErrors
     from matscout.models.report.stability import StabilityScores

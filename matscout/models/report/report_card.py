@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from matscout.models.base import Prediction
+    from matscout.models.prediction import Prediction
     from matscout.models.validation.cross_validation import Validation
 
     Floats = NDArray[np.float64]

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from matscout.errors import UserError
-from matscout.models.base import Prediction, joined
 from matscout.models.inputs import FeatureInputs, Inputs, as_inputs
+from matscout.models.prediction import Prediction, joined
 from matscout.models.validation.groups import numbered
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from matscout.models.base import Prediction
     from matscout.models.calibration import CalibratedSurrogate
     from matscout.models.inputs import Inputs
+    from matscout.models.prediction import Prediction
     from matscout.models.validation.cross_validation import Learner
     from matscout.models.validation.spaces import Space
 

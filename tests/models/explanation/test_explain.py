@@ -10,9 +10,9 @@ from pymatgen.core import Composition
 from matscout.crystals.crystal import Crystal
 from matscout.errors import UserError
 from matscout.models import make_surrogate
-from matscout.models.base import Prediction
 from matscout.models.explanation import HOW, element_contributions, explain_model, site_contributions
 from matscout.models.explanation.elements import _STRENGTHS
+from matscout.models.prediction import Prediction
 from matscout.models.registry import surrogate_class
 
 

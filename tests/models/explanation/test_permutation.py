@@ -8,8 +8,8 @@ from sklearn.inspection import permutation_importance as theirs
 from sklearn.linear_model import LinearRegression
 
 from matscout.errors import UserError
-from matscout.models.base import Prediction
 from matscout.models.explanation import correlated_columns, permutation_importance
+from matscout.models.prediction import Prediction
 
 
 class Linear:

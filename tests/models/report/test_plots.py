@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from matscout.errors import UserError
-from matscout.models.base import Prediction
+from matscout.models.prediction import Prediction
 from matscout.models.report import (
     calibration_curve,
     plot_calibration,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matscout.errors import UserError
-from matscout.models.base import Prediction
+from matscout.models.prediction import Prediction
 from matscout.models.report import ReportCard, compare_targets, make_report_card, regression_scores, stability_scores
 from matscout.models.validation import cross_validate, make_splits
 

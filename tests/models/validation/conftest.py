@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matscout.models.base import Prediction
+from matscout.models.prediction import Prediction
 
 
 class Nearest:

@@ -102,7 +102,7 @@ def test_a_surrogate_of_compositions_takes_formulas(nearest):
             return self
 
         def predict(self, X):
-            from matscout.models.base import Prediction
+            from matscout.models.prediction import Prediction
 
             return Prediction(X.fractions.max(axis=1), np.ones(len(X)))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matscout.errors import UserError
-from matscout.models.base import Prediction
+from matscout.models.prediction import Prediction
 from matscout.models.registry import make_surrogate
 from matscout.models.validation import LearningCurve, learning_curve, make_splits
 from matscout.models.validation.learning_curves import curve_of, fit_power_law, fit_saturating
