@@ -52,7 +52,8 @@ _RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # so that features in single precision, or wi
 _DECIMALS = 6  # matrix products depend in their last bits on how many rows are multiplied at a time
 _JUST_OUTSIDE = 1 + 10.0**-_DECIMALS
 NEW = 1.0
-"""Added where a row has what no training row had: an element, or another value in a column that was constant."""
+"""Added where a row has what no training row had: an element, another value in a column that was constant, or an
+unknown one in a column that was always known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,9 @@ class Domain:
     unit
         Mean distance to the nearest neighbours that is usual, > 0.
     elements
-        Which atomic numbers occurred, shape (119,); empty for feature matrices.
+        Which atomic numbers occurred, shape (119,); empty where features came without compositions.
+    complete
+        Which features were known in every training row, shape (p,); empty for compositions and crystals.
     """
 
     centre: NDArray[np.float64]
@@ -83,6 +86,7 @@ class Domain:
     references: NDArray[np.float64]
     unit: float
     elements: NDArray[np.bool_]
+    complete: NDArray[np.bool_]
 
     @classmethod
     def fit(cls, inputs: Inputs, groups: NDArray[np.intp] | None = None, *, seed: int = 0) -> Self:
@@ -109,7 +113,7 @@ class Domain:
         measured = _some(rng, len(matrix), _MOST_MEASURED)
         usual = _to_other_groups(coordinates[measured], labels[measured], coordinates[chosen], labels[chosen])
         unit = float(np.quantile(usual, USUAL)) or float(usual.max()) or 1.0
-        return cls(centre, scale, axes, coordinates[chosen], unit, _elements(inputs))
+        return cls(centre, scale, axes, coordinates[chosen], unit, _elements(inputs), _complete(inputs))
 
     def distance(self, inputs: Inputs) -> NDArray[np.float64]:
         """Distance of each row to the training data, shape (n,); above 1 it is outside of the domain."""
@@ -134,8 +138,10 @@ class Domain:
         expected = self.centre[constant]
         differs = np.abs(matrix[:, constant] - expected) > _RELATIVE * np.abs(expected) + _ABSOLUTE
         new: NDArray[np.bool_] = differs.any(axis=1)
-        if len(self.elements):
-            new |= ~self.elements[_compositions(inputs).numbers].all(axis=1)
+        if len(self.elements) and (compositions := _known_compositions(inputs)) is not None:
+            new |= ~self.elements[compositions.numbers].all(axis=1)
+        if isinstance(inputs, FeatureInputs):  # an element without properties, for instance
+            new |= np.isnan(inputs.values[:, self.complete]).any(axis=1)
         return new
 
     def save(self, path: Path) -> None:
@@ -290,11 +296,21 @@ def _element_statistics(inputs: CompositionInputs) -> NDArray[np.float64]:
     return np.concatenate([mean, deviation, smallest, largest], axis=1)
 
 
+def _complete(inputs: Inputs) -> NDArray[np.bool_]:
+    known = [] if not isinstance(inputs, FeatureInputs) else ~np.isnan(inputs.values).any(axis=0)
+    return np.array(known, dtype=np.bool_)
+
+
 def _elements(inputs: Inputs) -> NDArray[np.bool_]:
-    """Atomic numbers that occur, and 0; empty for features."""
-    if isinstance(inputs, FeatureInputs):
+    """Atomic numbers that occur, and 0; empty where compositions are not known."""
+    compositions = _known_compositions(inputs)
+    if compositions is None:
         return np.empty(0, dtype=bool)
     occur = np.zeros(N_ELEMENTS, dtype=bool)
     occur[0] = True
-    occur[np.unique(_compositions(inputs).numbers)] = True
+    occur[np.unique(compositions.numbers)] = True
     return occur
+
+
+def _known_compositions(inputs: Inputs) -> CompositionInputs | None:
+    return inputs.compositions if isinstance(inputs, FeatureInputs) else _compositions(inputs)

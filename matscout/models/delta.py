@@ -173,7 +173,8 @@ class DeltaSurrogate:
         known = ~np.isnan(cheap)
         more = np.column_stack([np.where(known, cheap, self._filling), known]).astype(inputs.values.dtype)
         names = None if inputs.names is None else (*inputs.names, *_COLUMNS)
-        return FeatureInputs(np.concatenate([inputs.values, more], axis=1), names, inputs.versions)
+        values = np.concatenate([inputs.values, more], axis=1)
+        return FeatureInputs(values, names, inputs.versions, inputs.compositions)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Keep what was learnt in a folder, in native formats and without pickle."""

@@ -57,6 +57,9 @@ class FeatureInputs(Inputs):
         Names of the columns; None where a bare array was given.
     versions
         Key of each featurizer that made columns, by its name; empty where not known.
+    compositions
+        Of the same rows, where they are known: a row with an element that no training row had is then outside of a
+        model's domain, however near its features are.
     """
 
     kind: ClassVar[InputKind] = "features"
@@ -64,13 +67,15 @@ class FeatureInputs(Inputs):
     values: NDArray[np.floating]
     names: tuple[str, ...] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    compositions: CompositionInputs | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, rows: Rows) -> Self:
         """Return some of the rows: by mask, by number or by slice."""
-        return type(self)(self.values[rows], self.names, self.versions)
+        compositions = None if self.compositions is None else self.compositions.take(rows)
+        return type(self)(self.values[rows], self.names, self.versions, compositions)
 
     def fingerprint(self) -> str:
         """Hash of the values as float64, with the names of their columns."""

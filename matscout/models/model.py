@@ -12,6 +12,7 @@ import numpy as np
 
 from matscout.db.files import write_text
 from matscout.errors import UserError, warn
+from matscout.featurizers.amounts import read_amounts
 from matscout.featurizers.parts import Source, source_of
 from matscout.models.calibration import CalibratedSurrogate
 from matscout.models.inputs import CompositionInputs, CrystalInputs, FeatureInputs
@@ -116,7 +117,8 @@ class Model:
 
         for matrix in iterate_features(source, list(self.features), client):
             errors = dict(matrix.errors)
-            inputs = FeatureInputs(matrix.values, matrix.names, matrix.versions)
+            compositions = CompositionInputs.of_amounts(read_amounts(matrix.formulas)[0])
+            inputs = FeatureInputs(matrix.values, matrix.names, matrix.versions, compositions)
             if getattr(self.surrogate.stage, "missing", None) == "refuse":
                 for row in np.flatnonzero(np.isnan(matrix.values).any(axis=1)).tolist():
                     column = matrix.names[int(np.isnan(matrix.values[row]).argmax())]

@@ -254,7 +254,7 @@ class _Reading:
         matrix = featurize(source, list(features), client)
         for row, error in matrix.errors.items():
             self.refuse(row, error)
-        return FeatureInputs(matrix.values, matrix.names, matrix.versions)
+        return FeatureInputs(matrix.values, matrix.names, matrix.versions, self._all_compositions())
 
     def _all_compositions(self) -> CompositionInputs:
         width = max((part.numbers.shape[1] for part in self._compositions), default=1)

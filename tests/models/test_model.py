@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
@@ -117,6 +118,13 @@ def test_candidates_are_learnt_from_with_their_sites():
     assert frame["id"].tolist() == table.ids
     other = enumerate_candidates(["cesium-chloride"], {"A": ["Ag"], "X": ["Cl"]})
     assert len(model.predict(other)) == 1  # the same roles have the same columns
+
+
+def test_an_element_that_was_never_trained_on_is_outside_however_near_its_features_are():
+    formulas = [a + x for a in ("Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl") for x in ("F", "Cl", "Br", "I", "H")]
+    model = train_model(formulas, np.linspace(-3, -1, 40), **(SMALL | {"features": ["stoichiometry"]}))
+    frame = model.predict(["NaCl", "AuCl", "salt"])
+    assert frame["outside"].tolist() == [False, True, pd.NA]
 
 
 def test_a_model_of_crystals_predicts_candidates_by_their_crystals():
