@@ -29,6 +29,7 @@ from matscout.models.error_laws import (
 )
 from matscout.models.held_out import assign_folds, hold_out
 from matscout.models.inputs import FeatureInputs
+from matscout.models.kept_files import FORM
 from matscout.models.prediction import Prediction
 
 seeds = st.integers(0, 2**32 - 1)
@@ -544,7 +545,7 @@ def test_what_cannot_be_calibrated_is_refused_with_what_to_do(tmp_path):
         make_surrogate("dummy", transform="logg")
     with pytest.raises(UserError, match="no calibrated surrogate is kept in"):
         CalibratedSurrogate.load(tmp_path)
-    (tmp_path / "calibration.json").write_text('{"version": 2}')
+    (tmp_path / "calibration.json").write_text(f'{{{{"version": {FORM}}}}}')
     with pytest.raises(UserError, match=r"is damaged \(calibration\.json cannot be read\): train it again"):
         CalibratedSurrogate.load(tmp_path)
 
