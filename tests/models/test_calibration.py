@@ -545,7 +545,7 @@ def test_what_cannot_be_calibrated_is_refused_with_what_to_do(tmp_path):
         make_surrogate("dummy", transform="logg")
     with pytest.raises(UserError, match="no calibrated surrogate is kept in"):
         CalibratedSurrogate.load(tmp_path)
-    (tmp_path / "calibration.json").write_text(f'{{{{"version": {FORM}}}}}')
+    (tmp_path / "calibration.json").write_text(f'{{"version": {FORM}}}')
     with pytest.raises(UserError, match=r"is damaged \(calibration\.json cannot be read\): train it again"):
         CalibratedSurrogate.load(tmp_path)
 
