@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 N_ELEMENTS = 119
 
 
+_SYMBOLS = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
+    "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
+    "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl "
+    "Mc Lv Ts Og"
+)
+
+
 @cache
 def symbols() -> tuple[str, ...]:
     """Element symbols; the place is the atomic number, place 0 is empty."""
-    from pymatgen.core.periodic_table import Element
-
-    return ("", *(Element.from_Z(number).symbol for number in range(1, N_ELEMENTS)))
+    return ("", *_SYMBOLS.split())
 
 
 @cache

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import ase.filters
+import numpy as np
 import torch
 from atomate2.ase.utils import AseRelaxer
 from atomate2.forcefields.jobs import ForceFieldRelaxMaker
@@ -20,16 +21,31 @@ from chgnet.model.dynamics import CHGNetCalculator
 from chgnet.model.model import CHGNet
 from threadpoolctl import threadpool_limits
 
+from matscout.db.documents import MagneticStart
+from matscout.workflows.calculations.reading import (
+    UnreadableOutputError,
+    ionic_step,
+    read_ase,
+    result_fields,
+    without_repeats,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ase import Atoms
     from ase.calculators.calculator import Calculator
     from atomate2.ase.schemas import AseResult
+    from jobflow import Job
     from pymatgen.core import Molecule, Structure
 
     from matscout.workflows.calculations.protocols import Protocol
+
+NO_MAGNETISM = MagneticStart(
+    policy="none: CHGNet takes neither moments nor U, and predicts the moments of what it learned from",
+    ordering="none",
+)
 
 
 class CollapsedCellError(RuntimeError):
@@ -129,3 +145,55 @@ class ChgnetMaker(ForceFieldRelaxMaker):
 
     def _get_calculator(self) -> Calculator:
         return chgnet_calculator(self.model, self.min_volume)
+
+
+def maker(protocol: Protocol) -> ChgnetMaker:
+    """Make the Maker of a protocol."""
+    return ChgnetMaker.from_protocol(protocol)
+
+
+def make(protocol: Protocol, structure: Structure) -> Job:
+    """Make the job of one crystal."""
+    made: Any = maker(protocol)
+    job: Job = made.make(structure)
+    return job
+
+
+def read(protocol: Protocol, outputs: Mapping[str, Any], structure: Structure) -> dict[str, Any]:  # noqa: ARG001  as for other codes
+    """Read the task document of the job as fields of a result."""
+    return read_ase(outputs, structure)
+
+
+def calculate_here(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
+    """Calculate in this process with the calculator it has loaded: no job, no document, milliseconds.
+
+    Returns
+    -------
+    The same fields as `read`.
+
+    Raises
+    ------
+    CollapsedCellError
+        The relaxation squeezed the cell to nothing.
+    UnreadableOutputError
+        The energy is not a number.
+    """
+    with one_thread():
+        outcome = ChgnetMaker.from_protocol(protocol, folder=folder).run_ase(structure)
+    trajectory: Any = outcome.trajectory  # pymatgen's, as the Maker asks for it
+    properties = trajectory.frame_properties
+    if not np.isfinite([frame["energy"] for frame in properties]).all():
+        raise UnreadableOutputError("the energy is not a number")
+    steps = without_repeats(
+        [
+            ionic_step(frame, values["energy"], values["forces"], stress=values.get("stress"))
+            for frame, values in zip(trajectory, properties, strict=True)
+        ]
+    )
+    final: Any = outcome.final_mol_or_struct  # a Structure, as one went in
+    fields = result_fields(structure, final, steps, steps[-1].energy)
+    moments = properties[-1].get("magmoms")
+    return fields | {
+        "converged": bool(outcome.converged),
+        "magnetic_moments": None if moments is None else tuple(np.ravel(moments).astype(float).tolist()),
+    }

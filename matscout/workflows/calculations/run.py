@@ -9,25 +9,35 @@ import errno
 import platform
 import time
 import traceback
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.db.documents import CalculationRequest, CalculationResult, Geometry, IonicStep
+from matscout.db.documents import CalculationRequest, CalculationResult, MagneticOrdering
+from matscout.errors import UserError
+from matscout.workflows.calculations.causes import classify
 from matscout.workflows.calculations.guards import refusal
 from matscout.workflows.calculations.protocols import get_protocol
+from matscout.workflows.calculations.reading import UnreadableOutputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from atomate2.ase.schemas import AseResult
     from pymatgen.core import Structure
 
-    from matscout.db.documents import Cause
+    from matscout.db.documents import Cause, IonicStep, MagneticStart
+    from matscout.workflows.calculations.magnetism import Ordering
     from matscout.workflows.calculations.protocols import Protocol
 
-PLAUSIBLE_ENERGY = (-20.0, 5.0)
-"""Energies in eV/atom beyond which CHGNet has left what it knows: tungsten, the lowest element, lies at -12.96."""
+PLAUSIBLE_ENERGY = {"chgnet": (-20.0, 5.0)}
+"""Energies beyond which a code has left what it knows, eV/atom: tungsten, the lowest element, lies at -12.96."""
+
+WIDEST = (-1e6, 1e3)
+"""The same for other codes, eV/atom: zero is where each puts it, deep below with all electrons, but never far above."""
+
+LONGEST_MESSAGE = 500
+"""Characters of a failure's message; the whole of it is in the traceback and in the code's own files."""
 
 MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES})
 """Operating system errors that are the machine's, whatever was calculated."""
@@ -39,40 +49,53 @@ def calculate(request: CalculationRequest, folder: Path | None = None) -> Calcul
     Parameters
     ----------
     request
-        What to calculate. The settings are those of its protocol as installed.
+        What to calculate. The settings are those of its protocol as installed, with the request's own changes.
     folder
-        A folder of the calculation's own for what its code writes; nothing is written when None.
+        A folder of the calculation's own for what its code writes; nothing is kept when None. Started again in the same
+        folder, a protocol of several jobs goes on after the last one that ended.
 
     Returns
     -------
-    The result: finished with an energy in eV/atom, or failed with a cause and a message.
+    The result: completed with an energy in eV/atom, or failed with a cause, its evidence and a message.
 
     Raises
     ------
     UserError
-        The protocol is unknown or its packages are not installed: nothing can be calculated at all.
+        The protocol is unknown, has other settings here than where it was asked for, or its packages are not installed:
+        nothing can be calculated at all.
     ImportError, OSError
         The installation is broken or the disk is full: likewise, and no outcome of this calculation.
     """
-    protocol = get_protocol(request.protocol)
+    protocol = get_protocol(request.protocol, request.overrides).adjusted(request.adjustments)
+    if protocol.id != request.protocol_id:
+        raise UserError(
+            f"protocol {request.protocol} was asked for with other settings ({request.protocol_id}) than it has here "
+            f"({protocol.id}): install the same version of matscout in both places"
+        )
     versions = protocol.versions()
     started = time.perf_counter()
     try:
         structure = request.geometry.to_structure()
-        reason = refusal(structure, protocol.settings)
-        fields = _failed("input-refused", reason) if reason else _run(protocol, structure, folder)
+        reason = refusal(structure, protocol.settings, protocol.code)
+        fields = _refused(reason) if reason else _carry_out(protocol, structure, folder)
     except ImportError:
         raise  # a broken installation says nothing about this calculation
+    except UserError as error:
+        fields = _failed("input", _one_line(error))  # a setting or a package that does not fit: no retry helps
     except OSError as error:
         if error.errno in MACHINE_ERRORS:
             raise  # nor does a full disk
-        fields = _raised(error)
+        fields = _raised(error, folder)
     except Exception as error:  # noqa: BLE001  whatever a code raises is the outcome of this one calculation, kept as data
-        fields = _raised(error)
+        fields = _raised(error, folder)
+    fields.pop("converged", None)
+    fields["steps"] = tuple(_lean(step, request.geometry.species) for step in fields.get("steps", ()))
     return CalculationResult(
         id=request.id,
         protocol=request.protocol,
         protocol_id=request.protocol_id,
+        overrides=request.overrides,
+        adjustments=request.adjustments,
         subject=request.subject,
         formula=request.geometry.reduced_formula,
         seconds=round(time.perf_counter() - started, 3),
@@ -82,65 +105,140 @@ def calculate(request: CalculationRequest, folder: Path | None = None) -> Calcul
     )
 
 
-def _failed(cause: Cause, message: str | None) -> dict[str, Any]:
-    return {"outcome": "failed", "cause": cause, "message": message}
+def _failed(cause: Cause, message: str | None, evidence: str | None = None) -> dict[str, Any]:
+    return {"outcome": "failed", "cause": cause, "message": message, "evidence": evidence or message}
 
 
-def _raised(error: BaseException) -> dict[str, Any]:
+def _refused(reason: str) -> dict[str, Any]:
+    return _failed("input", reason, f"refused before the code was called: {reason}")
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says, without the tracebacks that some carry in their text."""
+    said = " ".join(str(error).partition("Traceback (most recent call last)")[0].split())
+    return said if len(said) <= LONGEST_MESSAGE else said[: LONGEST_MESSAGE - 3] + "..."
+
+
+def _lean(step: IonicStep, species: tuple[str, ...]) -> IonicStep:
+    """Leave the elements out where they are the input's."""
+    return step.model_copy(update={"species": None}) if step.species == species else step
+
+
+def _raised(error: BaseException, folder: Path | None) -> dict[str, Any]:
+    """Describe what a code raised: the cause from the error and from what the code wrote."""
+    finding = classify(folder or Path("/nonexistent"), error)
+    unread = finding.cause == "unknown" and isinstance(error, UnreadableOutputError)
+    own = f"{type(error).__name__}: {_one_line(error)}".removesuffix(": ")
     lines = traceback.format_exception(error)
-    return {**_failed("error", f"{type(error).__name__}: {error}"), "traceback": "".join(lines)[-4000:]}
+    return {**_failed("parse" if unread else finding.cause, own, finding.evidence), "traceback": "".join(lines)[-4000:]}
 
 
-def _run(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
-    from matscout.workflows.calculations.chgnet import ChgnetMaker, CollapsedCellError, one_thread
+def _carry_out(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
+    """Run all that a protocol consists of, and compare what came out with what went in."""
+    if protocol.code != "chgnet" and folder is None:
+        with TemporaryDirectory(prefix="matscout-") as scratch:
+            return _carry_out(protocol, structure, Path(scratch))
+    if "check" in protocol.settings:
+        from matscout.workflows.calculations.checks import check
 
-    maker = ChgnetMaker.from_protocol(protocol, folder=folder)
-    try:
-        with one_thread():
-            outcome = maker.run_ase(structure)
-    except CollapsedCellError as error:
-        return _failed("implausible", str(error))
-    trajectory: Any = outcome.trajectory  # pymatgen's, as the Maker asks for it
-    if not np.isfinite([properties["energy"] for properties in trajectory.frame_properties]).all():
-        return _failed("implausible", "the energy is not a number")
-    fields = _numbers(structure, outcome)
-    if maker.relax_cell:
+        fields = check(protocol, structure, partial(_part, folder=folder))
+    else:
+        fields = _with_orderings(protocol, structure, folder)
+    if protocol.relaxes and fields.get("geometry") is not None:
         fields |= _prototype(structure, fields["geometry"].to_structure())
-    return fields | _verdict(protocol, fields, converged=bool(outcome.converged))
+    return fields
 
 
-def _numbers(structure: Structure, outcome: AseResult) -> dict[str, Any]:
-    """Energies, geometry and ionic steps of a run that came to its end."""
-    steps = _ionic_steps(outcome.trajectory)
-    final: Any = outcome.final_mol_or_struct  # a Structure, as one went in
-    return {
-        "energy": steps[-1].energy,
-        "energy_per_atom": steps[-1].energy / len(structure),
-        "geometry": Geometry.from_structure(final),
-        "initial_volume": structure.volume / len(structure),
-        "final_volume": final.volume / len(final),
-        "max_force": steps[-1].max_force,
-        "n_steps": len(steps) - 1,
-        "steps": steps,
-    }
+def _part(protocol: Protocol, structure: Structure, name: str, *, folder: Path | None) -> dict[str, Any]:
+    """Run one part of a check in a folder of its own."""
+    return _with_orderings(protocol, structure, _below(folder, name))
 
 
-def _ionic_steps(trajectory: Any) -> tuple[IonicStep, ...]:
-    """Take the frames of a pymatgen trajectory; the optimizer's last frame is recorded twice by atomate2."""
-    steps: list[IonicStep] = []
-    for frame, properties in zip(trajectory, trajectory.frame_properties, strict=True):
-        forces = np.asarray(properties["forces"], dtype=float)
-        step = IonicStep(
-            energy=float(properties["energy"]),
-            max_force=float(np.linalg.norm(forces, axis=1).max()),
-            lattice=frame.lattice.matrix.tolist(),
-            coords=frame.cart_coords.tolist(),
-            forces=forces.tolist(),
-            stress=np.asarray(properties["stress"], dtype=float).tolist() if "stress" in properties else None,
-        )
-        if not steps or step != steps[-1]:
-            steps.append(step)
-    return tuple(steps)
+def _below(folder: Path | None, name: str) -> Path | None:
+    if folder is None:
+        return None
+    (folder / name).mkdir(exist_ok=True)
+    return folder / name
+
+
+def _with_orderings(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
+    """Run the magnetic orderings that are asked for; the lowest is the result, and all are kept."""
+    from matscout.workflows.calculations.checks import in_stages
+    from matscout.workflows.calculations.magnetism import orderings
+
+    policy = protocol.settings.get("magnetism", {})
+    if policy.get("orderings", 1) <= 1:
+        return _once(protocol, structure, folder, None)
+    found = orderings(structure, policy | _moments_of(protocol))
+    if len(found) <= 1:
+        return _once(protocol, structure, folder, None)
+    tried = [
+        _ordering(protocol, ordering, _below(folder, f"ordering-{number}"))
+        for number, ordering in enumerate(found, start=1)
+    ]
+    completed = [fields for fields in tried if fields["outcome"] == "completed"]
+    lowest = min(completed, key=lambda fields: fields["energy_per_atom"]) if completed else tried[0]
+    # all steps are kept, those of the result at the end
+    steps = [
+        step
+        for fields in (*(one for one in tried if one is not lowest), lowest)
+        for step in in_stages(fields, fields["magnetism"].ordering)
+    ]
+    return lowest | {"orderings": tuple(map(_summary, tried)), "steps": tuple(steps)}
+
+
+def _ordering(protocol: Protocol, ordering: Ordering, folder: Path | None) -> dict[str, Any]:
+    """Run one ordering: its failure is not that of the others."""
+    try:
+        return _once(protocol, ordering.structure, folder, ordering.name)
+    except (ImportError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001  as in calculate
+        return _raised(error, folder) | {"magnetism": _start(protocol, ordering.structure, ordering.name)}
+
+
+def _summary(fields: dict[str, Any]) -> MagneticOrdering:
+    kept = ("outcome", "cause", "message", "energy_per_atom", "magnetic_moments", "geometry")
+    return MagneticOrdering(start=fields["magnetism"], **{key: fields[key] for key in kept if key in fields})
+
+
+def _moments_of(protocol: Protocol) -> dict[str, Any]:
+    """Moments to begin with, for a protocol whose code has a table of its own."""
+    if protocol.code != "vasp":
+        return {}
+    table = protocol.settings["config"]["INCAR"].get("MAGMOM", {})
+    return {"moments": {key: value for key, value in table.items() if key.isalpha()}, "default": 0.6}
+
+
+def _start(protocol: Protocol, structure: Structure, ordering: str | None) -> MagneticStart | None:
+    if protocol.code == "chgnet":
+        from matscout.workflows.calculations.chgnet import NO_MAGNETISM
+
+        return NO_MAGNETISM
+    if protocol.code == "vasp":
+        from matscout.workflows.calculations import vasp
+
+        return vasp.magnetic_start(protocol, structure, ordering)
+    from matscout.workflows.calculations.magnetism import magnetic_start
+
+    return magnetic_start(structure, protocol.settings, ordering)
+
+
+def _once(protocol: Protocol, structure: Structure, folder: Path | None, ordering: str | None) -> dict[str, Any]:
+    """Run a protocol's job or flow on one crystal as it stands."""
+    if protocol.code == "chgnet":
+        from matscout.workflows.calculations.chgnet import calculate_here
+
+        fields = calculate_here(protocol, structure, folder)
+    else:
+        from matscout.workflows.launch.flows import FLOW_OUTPUT, run_flow
+
+        assert folder is not None, "a flow has a folder"
+        outputs = run_flow(protocol.make(structure), folder)
+        fields = protocol.read({name: outputs[name] for name in outputs if name != FLOW_OUTPUT}, structure)
+        if not np.isfinite([step.energy for step in fields["steps"]]).all():
+            raise UnreadableOutputError("the energy is not a number")
+    return fields | {"magnetism": _start(protocol, structure, ordering)} | _verdict(protocol, fields)
 
 
 def _prototype(initial: Structure, final: Structure) -> dict[str, Any]:
@@ -153,14 +251,15 @@ def _prototype(initial: Structure, final: Structure) -> dict[str, Any]:
     }
 
 
-def _verdict(protocol: Protocol, fields: dict[str, Any], *, converged: bool) -> dict[str, Any]:
+def _verdict(protocol: Protocol, fields: dict[str, Any]) -> dict[str, Any]:
+    """Say whether an outcome is one: energies that no crystal has are no output, cells that fly apart no relaxation."""
     energy, ratio = fields["energy_per_atom"], fields["final_volume"] / fields["initial_volume"]
-    largest = protocol.settings.get("max_volume_ratio", np.inf)
-    if not PLAUSIBLE_ENERGY[0] < energy < PLAUSIBLE_ENERGY[1]:
-        return _failed("implausible", f"{energy:.3g} eV/atom is no energy of a crystal")
-    if ratio > largest:
-        return _failed("implausible", f"the cell grew to {ratio:.1f} times its volume")
-    if not converged:
-        limit, force = protocol.settings["max_steps"], fields["max_force"]
-        return _failed("not-converged", f"{force:.2g} eV/Å after {limit} steps")
-    return {"outcome": "finished"}
+    lowest, highest = PLAUSIBLE_ENERGY.get(protocol.code, WIDEST)
+    if not lowest < energy < highest:
+        return _failed("parse", f"{energy:.3g} eV/atom is no energy of a crystal")
+    if ratio > protocol.settings.get("max_volume_ratio", np.inf):
+        return _failed("relaxation", f"the cell grew to {ratio:.1f} times its volume")
+    if not fields["converged"]:
+        limit = protocol.settings.get("max_steps", fields["n_steps"])
+        return _failed("relaxation", f"{fields['max_force']:.2g} eV/Å after {limit} steps")
+    return {"outcome": "completed"}

@@ -32,7 +32,7 @@ def perovskite():
 
 def test_magnesia_relaxes_to_its_known_lattice_constant(rock_salt):
     result = calculate(request_of(rock_salt.get_primitive_structure()))
-    assert result.outcome == "finished"
+    assert result.outcome == "completed"
     assert result.final_volume == pytest.approx(4.25**3 / 8, rel=0.02)  # PBE, Materials Project mp-1265: 4.25 Å
     assert result.prototype_kept
     assert (result.space_group_before, result.space_group_after) == (225, 225)
@@ -54,7 +54,7 @@ def test_ionic_steps_are_kept_and_end_at_the_result(perovskite):
 
 def test_a_static_calculation_leaves_the_cell_alone(perovskite):
     result = calculate(request_of(perovskite, "chgnet-static"))
-    assert result.outcome == "finished"
+    assert result.outcome == "completed"
     assert result.n_steps == 0
     assert np.allclose(result.geometry.lattice, perovskite.lattice.matrix)
 
@@ -71,14 +71,14 @@ def test_a_static_calculation_leaves_the_cell_alone(perovskite):
 )
 def test_an_impossible_cell_is_refused_before_the_call(structure, message):
     result = calculate(request_of(structure))
-    assert (result.outcome, result.cause) == ("failed", "input-refused")
+    assert (result.outcome, result.cause) == ("failed", "input")
     assert message in result.message
 
 
 def test_too_few_steps_is_a_failure_with_its_numbers(monkeypatch, perovskite):
     monkeypatch.setitem(get_protocol("chgnet-relax").settings, "max_steps", 2)
     result = calculate(request_of(perovskite))
-    assert (result.outcome, result.cause) == ("failed", "not-converged")
+    assert (result.outcome, result.cause) == ("failed", "relaxation")
     assert "after 2 steps" in result.message
     assert result.energy_per_atom is not None
 
@@ -86,7 +86,7 @@ def test_too_few_steps_is_a_failure_with_its_numbers(monkeypatch, perovskite):
 def test_a_cell_that_flies_apart_is_not_a_result(monkeypatch, perovskite):
     monkeypatch.setitem(get_protocol("chgnet-relax").settings, "max_volume_ratio", 0.5)
     result = calculate(request_of(perovskite))
-    assert (result.outcome, result.cause) == ("failed", "implausible")
+    assert (result.outcome, result.cause) == ("failed", "relaxation")
 
 
 def test_an_error_of_the_code_is_kept_as_data(monkeypatch, perovskite):
@@ -97,7 +97,7 @@ def test_an_error_of_the_code_is_kept_as_data(monkeypatch, perovskite):
 
     monkeypatch.setattr(ChgnetMaker, "run_ase", broken)
     result = calculate(request_of(perovskite))
-    assert (result.outcome, result.cause) == ("failed", "error")
+    assert (result.outcome, result.cause) == ("failed", "unknown")
     assert result.message == "RuntimeError: the network diverged"
     assert "run.py" in result.traceback
 
@@ -157,3 +157,58 @@ def test_the_maker_is_an_atomate2_job(perovskite):
     job = ChgnetMaker.from_protocol(get_protocol("chgnet-relax")).make(perovskite)
     assert job.name == "chgnet-relax"
     assert job.function_args == (perovskite,)
+
+
+def test_a_message_is_one_line_without_the_traceback_that_some_errors_carry(monkeypatch, perovskite):
+    from matscout.workflows.calculations.chgnet import ChgnetMaker
+
+    def broken(*_, **__):
+        raise RuntimeError("it broke\nbadly\nTraceback (most recent call last):\n  File x, line 1\nKeyError: 1")
+
+    monkeypatch.setattr(ChgnetMaker, "run_ase", broken)
+    assert calculate(request_of(perovskite)).message == "RuntimeError: it broke badly"
+
+
+def test_steps_name_their_elements_only_where_these_are_not_the_inputs(perovskite):
+    from matscout.workflows.calculations.reading import ionic_step
+    from matscout.workflows.calculations.run import _lean
+
+    step = ionic_step(perovskite, -1.0, np.zeros((5, 3)))
+    assert step.species == ("K", "Mg", "F", "F", "F")
+    assert _lean(step, step.species).species is None
+    assert _lean(step, ("F", "F", "F", "K", "Mg")).species == step.species
+    assert {one.species for one in calculate(request_of(perovskite)).steps} == {None}
+
+
+@pytest.fixture
+def oxide():
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Ni", "O"], sites).get_primitive_structure()
+
+
+def test_the_lowest_ordering_is_the_result_and_the_steps_of_all_are_kept(monkeypatch, oxide):
+    """The code's part is played: its energies are -1, -3 and -2 eV/atom, and one ordering fails."""
+    from matscout.workflows.calculations import run
+    from matscout.workflows.calculations.reading import ionic_step, result_fields
+
+    energies = {"ferromagnetic": -1.0, "antiferromagnetic 1": -3.0, "antiferromagnetic 2": None}
+
+    def once(protocol, structure, folder, ordering):
+        if energies[ordering] is None:
+            raise RuntimeError("no convergence")
+        energy = energies[ordering] * len(structure)
+        steps = [ionic_step(structure, energy, np.zeros((len(structure), 3)), stage="static")]
+        start = run._start(protocol, structure, ordering)
+        return result_fields(structure, structure, steps, energy) | {"outcome": "completed", "magnetism": start}
+
+    monkeypatch.setattr(run, "_once", once)
+    protocol = get_protocol("gpaw-pbe-static", {"magnetism.orderings": 3})
+    fields = run._with_orderings(protocol, oxide, None)
+    assert fields["energy_per_atom"] == -3.0
+    assert [(one.start.ordering, one.outcome) for one in fields["orderings"]] == [
+        ("ferromagnetic", "completed"),
+        ("antiferromagnetic 1", "completed"),
+        ("antiferromagnetic 2", "failed"),
+    ]
+    assert [step.stage for step in fields["steps"]] == ["ferromagnetic, static", "antiferromagnetic 1, static"]
+    assert len(fields["steps"][-1].species) > len(oxide)
