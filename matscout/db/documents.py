@@ -16,15 +16,19 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-Outcome = Literal["finished", "failed"]
-State = Literal["waiting", "running", "finished", "failed"]
+Outcome = Literal["completed", "failed", "gave_up"]
+State = Literal["waiting", "running", "completed", "failed", "gave_up"]
+ENDED: tuple[Outcome, ...] = ("completed", "failed", "gave_up")
+"""States in which nothing more is to be done, unless somebody asks."""
 Cause = Literal[
-    "input-refused",  # impossible cell, or species the protocol cannot take; never handed to the code
-    "not-converged",  # the step limit was reached before the force criterion
-    "implausible",  # finished with an energy or volume that no crystal has
-    "error",  # the code raised an error
-    "timeout",  # longer than the time limit
-    "worker-died",  # the process was killed, most often for memory
+    "memory",  # the process needed more than it could have, most often seen as a kill by signal 9
+    "walltime",  # longer than the time limit
+    "node",  # the machine under it went away, or its disk was full
+    "scf",  # the electrons did not converge
+    "relaxation",  # the step limit was reached before the force criterion, or the cell collapsed or flew apart
+    "input",  # impossible cell, or species or settings that the protocol or its code cannot take
+    "parse",  # the code ended, but what it left is cut off or is no energy of a crystal
+    "unknown",  # none of these could be told
 ]
 
 
@@ -93,38 +97,113 @@ class CalculationRequest(Document):
     protocol_id: str = Field(description="Content hash of all settings of the protocol")
     geometry: Geometry = Field(description="The input geometry")
     subject: str = Field(description="What it is for: candidate:ID or reference:NAME; not part of the id")
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the protocol that were changed, by dotted name; in protocol_id"
+    )
+    adjustments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings changed for a retry, such as mixing: the same energy by another way, so not in any id",
+    )
 
     @classmethod
-    def of(cls, geometry: Geometry, *, protocol: str, protocol_id: str, subject: str) -> CalculationRequest:
+    def of(
+        cls,
+        geometry: Geometry,
+        *,
+        protocol: str,
+        protocol_id: str,
+        subject: str,
+        overrides: dict[str, Any] | None = None,
+    ) -> CalculationRequest:
         """Make the request and its id."""
         identity = {"protocol": protocol_id, "geometry": geometry.rounded()}
         return cls(
-            id=content_hash(identity), protocol=protocol, protocol_id=protocol_id, geometry=geometry, subject=subject
+            id=content_hash(identity),
+            protocol=protocol,
+            protocol_id=protocol_id,
+            geometry=geometry,
+            subject=subject,
+            overrides=overrides or {},
         )
 
 
 class IonicStep(Document):
-    """One step of a relaxation."""
+    """One step of a calculation: the geometry, and what the code gave for it."""
 
     energy: float = Field(description="Energy of the cell, eV")
     max_force: float = Field(description="Largest force on an atom, eV/Å")
     lattice: tuple[tuple[float, float, float], ...] = Field(description="Lattice vectors as rows, Å")
     coords: tuple[tuple[float, float, float], ...] = Field(description="Cartesian coordinates, Å")
+    species: tuple[str, ...] | None = Field(
+        default=None, description="Element of each atom, where they are not those of the input in its order"
+    )
     forces: tuple[tuple[float, float, float], ...] = Field(description="Forces, eV/Å")
     stress: tuple[float, ...] | None = Field(default=None, description="Stress in Voigt order, eV/Å³")
+    magnetic_moments: tuple[float, ...] | None = Field(default=None, description="Moment of each atom, Bohr magnetons")
+    stage: str | None = Field(
+        default=None, description="Part of the protocol it belongs to; None where the protocol has only one"
+    )
+    functional: str | None = Field(
+        default=None, description="Functional of the step where it is not the protocol's, so that energies never mix"
+    )
+
+
+class MagneticStart(Document):
+    """How the magnetic moments of a calculation began, and by which rule."""
+
+    policy: str = Field(description="The protocol's rule, in words")
+    ordering: str = Field(description="none, ferromagnetic, or the name of an enumerated ordering")
+    moments: tuple[float, ...] | None = Field(
+        default=None, description="Starting moment of each atom, Bohr magnetons; None without spin polarisation"
+    )
+    hubbard_u: dict[str, float] = Field(default_factory=dict, description="U of each element that has one, eV")
+
+
+class MagneticOrdering(Document):
+    """One of several magnetic orderings that a calculation tried."""
+
+    start: MagneticStart = Field(description="The ordering it began with")
+    outcome: Outcome = Field(description="completed or failed")
+    cause: Cause | None = Field(default=None, description="Why it failed")
+    message: str | None = Field(default=None, description="What the failure said, in one line")
+    energy_per_atom: float | None = Field(default=None, description="eV/atom")
+    magnetic_moments: tuple[float, ...] | None = Field(default=None, description="Final moments, Bohr magnetons")
+    geometry: Geometry | None = Field(default=None, description="The final geometry, in the cell of the ordering")
+
+
+class DynamicStability(Document):
+    """Whether a crystal stays what it is when its symmetry is broken, or its atoms vibrate."""
+
+    supercell: tuple[tuple[int, int, int], ...] = Field(description="Rows: supercell vectors in those of the input")
+    energy_gain: float | None = Field(
+        default=None,
+        description="What the rattled crystal gained over the symmetric one, eV/atom; 0 or less: nothing",
+    )
+    lowest_frequency: float | None = Field(
+        default=None, description="Lowest vibration on the supercell's own q-points, THz; imaginary ones as negative"
+    )
+    imaginary: int | None = Field(
+        default=None, description="Vibrations more imaginary than the protocol's tolerance, acoustic ones not counted"
+    )
+    stable: bool = Field(description="Whether the check was passed")
 
 
 class CalculationResult(Document):
-    """What one calculation gave, whether it finished or failed."""
+    """What one calculation gave, whether it completed or failed."""
 
     id: str = Field(description="Id of the request")
     protocol: str = Field(description="Name of the protocol")
     protocol_id: str = Field(description="Content hash of all settings of the protocol")
     subject: str = Field(description="What it was first asked for")
     formula: str = Field(description="Reduced formula")
-    outcome: Outcome = Field(description="finished or failed")
+    outcome: Outcome = Field(description="completed; failed; gave_up once no retry is left to its cause")
     cause: Cause | None = Field(default=None, description="Why it failed")
     message: str | None = Field(default=None, description="What the failure said, in one line")
+    evidence: str | None = Field(
+        default=None, description="The line of output, signal or exit code that tells the cause, with its file"
+    )
+    overrides: dict[str, Any] = Field(default_factory=dict, description="Changed settings, as in the request")
+    adjustments: dict[str, Any] = Field(default_factory=dict, description="Changes for a retry, as in the request")
     traceback: str | None = Field(default=None, description="Last lines of the code's own traceback")
     energy: float | None = Field(default=None, description="Energy of the final cell, eV")
     energy_per_atom: float | None = Field(default=None, description="The same, eV/atom")
@@ -138,10 +217,27 @@ class CalculationResult(Document):
     )
     space_group_before: int | None = Field(default=None, description="Space group number of the input, at 0.1 Å")
     space_group_after: int | None = Field(default=None, description="Space group number of the final crystal, at 0.1 Å")
+    magnetic_moments: tuple[float, ...] | None = Field(
+        default=None, description="Final moment of each atom, Bohr magnetons"
+    )
+    magnetism: MagneticStart | None = Field(default=None, description="Starting moments and U, and their rule")
+    orderings: tuple[MagneticOrdering, ...] = Field(
+        default=(), description="Every magnetic ordering tried, where several were asked for; the lowest is the result"
+    )
+    dynamics: DynamicStability | None = Field(default=None, description="Of protocols that check the stability")
+    run: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the code says of the run: run_type, hubbards, potcar_spec, k-points, stages; as entries need",
+    )
     seconds: float = Field(default=0.0, description="Wall time, s")
     host: str = Field(default="", description="Machine it ran on")
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the packages that made the number")
     steps: tuple[IonicStep, ...] = Field(default=(), description="Ionic steps; kept in a collection of their own")
+
+    @property
+    def protocol_label(self) -> str:
+        """Name of the protocol, with the beginning of its id where settings were changed."""
+        return f"{self.protocol} [{self.protocol_id[:4]}]" if self.overrides else self.protocol
 
 
 class Attempt(Document):
@@ -149,10 +245,12 @@ class Attempt(Document):
 
     number: int = Field(description="1 for the first")
     folder: str = Field(description="Launch folder")
+    allocation: str | None = Field(default=None, description="Id of the allocation that has it, on a queue")
     started: str = Field(description="UTC, ISO 8601")
     ended: str | None = Field(default=None, description="UTC, ISO 8601")
-    outcome: Literal["running", "finished", "failed", "interrupted"] = Field(description="How it ended")
-    cause: Cause | None = Field(default=None, description="worker-died where the worker did, which counts")
+    outcome: Literal["running", "completed", "failed", "interrupted"] = Field(description="How it ended")
+    cause: Cause | None = Field(default=None, description="Why it failed or was interrupted, where that is known")
+    evidence: str | None = Field(default=None, description="The line, signal or exit code that tells the cause")
     message: str | None = Field(default=None, description="Why it was interrupted or failed")
 
 
@@ -160,9 +258,12 @@ class Calculation(Document):
     """A calculation as the store keeps it: the request, every attempt, the result."""
 
     request: CalculationRequest = Field(description="What was asked")
-    state: State = Field(description="waiting, running, finished or failed")
+    state: State = Field(description="waiting, running, completed, failed or gave_up")
     attempts: tuple[Attempt, ...] = Field(default=(), description="Every start, in order")
     result: CalculationResult | None = Field(default=None, description="The result, without its ionic steps")
+    forgiven: int = Field(
+        default=0, description="Attempts before somebody asked for a new start: no policy counts them"
+    )
 
 
 class CandidatePrediction(Document):
@@ -195,11 +296,11 @@ class Selection(Document):
         default=None, description="Sum of P(stable, now) over candidates neither calculated nor chosen"
     )
     hull_version: str | None = Field(default=None, description="Content hash of the hull's entries")
-    n_train: int = Field(default=0, description="Finished calculations the surrogate learned from")
+    n_train: int = Field(default=0, description="Completed calculations the surrogate learned from")
 
 
 class Label(Document):
-    """Where a finished calculation stands relative to the hull."""
+    """Where a completed calculation stands relative to the hull."""
 
     candidate_id: str = Field(description="Id of the candidate")
     calculation_id: str = Field(description="Id of its calculation")
