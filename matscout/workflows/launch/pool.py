@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Literal, Self
 from matscout.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import IO
+
+WORKER = "matscout.workflows.launch.worker"
+"""The module that a worker's process runs."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -31,13 +35,14 @@ class Answer:
     folder: Path
     outcome: Literal["done", "refused", "died", "timeout"]
     message: str | None = None
+    exit_code: int | None = None
 
 
 class _Worker:
-    def __init__(self, log: IO[bytes]) -> None:
-        self.process = subprocess.Popen(
+    def __init__(self, log: IO[bytes], preload: Sequence[str]) -> None:
+        self.process = subprocess.Popen(  # noqa: S603  our own worker, with modules the controller named
             # -P: a queue.py in the user's folder must not stand in for the library's
-            [sys.executable, "-P", "-m", "matscout.workflows.launch.worker"],
+            [sys.executable, "-P", "-m", WORKER, *(f"--preload={module}" for module in preload)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -47,11 +52,12 @@ class _Worker:
         )
         self.ready = False
         self.folder: Path | None = None
+        self.seconds = 0.0
         self.deadline = float("inf")
 
     def submit(self, folder: Path, seconds: float) -> None:
         assert self.process.stdin is not None
-        self.folder = folder
+        self.folder, self.seconds = folder, seconds
         self.deadline = time.monotonic() + (seconds if self.ready else STARTUP_SECONDS)
         with suppress(BrokenPipeError):  # it died while idle: its closed output reports that on the next wait
             self.process.stdin.write(f"{folder}\n".encode())
@@ -76,15 +82,18 @@ class WorkerPool:
     n_workers
         Processes, each for one calculation at a time on one core.
     log
-        File that takes what workers and their codes print.
+        File that takes what workers print; what their codes print goes into the launch folder.
     time_limit
         Wall time after which a calculation's worker is killed, s.
+    preload
+        Modules that each worker loads before it is ready.
     """
 
-    def __init__(self, n_workers: int, log: Path, *, time_limit: float) -> None:
+    def __init__(self, n_workers: int, log: Path, *, time_limit: float, preload: Sequence[str] = ()) -> None:
         self.n_workers = n_workers
         self.time_limit = time_limit
         self._log_path = log
+        self._preload = preload
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
@@ -110,10 +119,10 @@ class WorkerPool:
         """Number of workers without a calculation."""
         return sum(worker.folder is None for worker in self._workers)
 
-    def submit(self, folder: Path) -> None:
-        """Hand a prepared launch folder to an idle worker."""
+    def submit(self, folder: Path, *, time_factor: float = 1.0) -> None:
+        """Hand a prepared launch folder to an idle worker, with the time limit or a multiple of it."""
         worker = next(worker for worker in self._workers if worker.folder is None)
-        worker.submit(folder, self.time_limit)
+        worker.submit(folder, self.time_limit * time_factor)
 
     def wait(self, seconds: float) -> list[Answer]:
         """Return the answers that come within `seconds`; as soon as there is one.
@@ -125,11 +134,11 @@ class WorkerPool:
         """
         answers = [self._answer(key.data) for key, _ in self._selector.select(seconds)]
         late = [worker for worker in self._workers if worker.folder and time.monotonic() > worker.deadline]
-        answers += [self._replace(worker, "timeout", f"longer than {self.time_limit:g} s") for worker in late]
+        answers += [self._replace(worker, "timeout", f"longer than {worker.seconds:g} s") for worker in late]
         return [answer for answer in answers if answer is not None]
 
     def _start(self) -> None:
-        worker = _Worker(self._log)
+        worker = _Worker(self._log, self._preload)
         self._workers.append(worker)
         assert worker.process.stdout is not None
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
@@ -141,7 +150,7 @@ class WorkerPool:
             return self._replace(worker, "died", None)
         answer = json.loads(line)
         if "ready" in answer:
-            worker.ready, worker.deadline = True, time.monotonic() + self.time_limit
+            worker.ready, worker.deadline = True, time.monotonic() + worker.seconds
             return None
         worker.folder, worker.deadline = None, float("inf")
         return Answer(Path(answer["folder"]), "refused" if answer["error"] else "done", answer["error"])
@@ -157,7 +166,7 @@ class WorkerPool:
         self._start()
         if worker.folder is None:
             return None
-        return Answer(worker.folder, outcome, message or f"the worker ended with {_exit_words(code)}")
+        return Answer(worker.folder, outcome, message or f"the worker ended with {_exit_words(code)}", code)
 
 
 def _exit_words(code: int) -> str:
