@@ -1,4 +1,4 @@
-"""The controller: hands calculations to workers and takes their results into the store.
+"""The controller: hands calculations to workers of this machine and takes their results into the store.
 
 Only the controller writes. An attempt is in the store before its worker starts, and a result is in the store before
 anybody is told; so after a ``kill -9`` at any moment, `Controller.recover` knows of every calculation whether it
@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from matscout.db.documents import Attempt, Calculation, CalculationRequest, CalculationResult, now
+from matscout.db.documents import ENDED
 from matscout.errors import UserError
-from matscout.workflows.launch.folders import LOCK, prepare, read_result
+from matscout.workflows.calculations.causes import Finding, classify
+from matscout.workflows.launch.allocations import Allocations
+from matscout.workflows.launch.attempts import Attempts, launch_folder_of, start_attempt
+from matscout.workflows.launch.folders import LOCK, LOG, failure, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
-    from matscout.db.documents import Cause, State
+    from matscout.db.documents import CalculationRequest, CalculationResult
     from matscout.db.store import Store
     from matscout.workflows.launch.pool import Answer, WorkerPool
-
-MAX_DEATHS = 3
-"""A calculation whose worker died so often is a failure: it, and not an accident, kills them."""
 
 
 class Controller:
@@ -45,9 +45,7 @@ class Controller:
     def __init__(self, store: Store, folder: Path, check_lease: Callable[[], object] = lambda: None) -> None:
         self.store = store
         self.folder = folder
-        self._check_lease = check_lease
-        self._calculations = store.collection("calculations")
-        self._steps = store.collection("ionic_steps")
+        self.attempts = Attempts(store, check_lease)
 
     def recover(self) -> tuple[int, int]:
         """Settle what an earlier controller left running.
@@ -57,31 +55,34 @@ class Controller:
         How many results were taken in from launch folders, and how many attempts were interrupted.
         """
         taken = interrupted = 0
-        for document in list(self._calculations.find({"state": "running"})):
-            attempt = document["attempts"][-1]
-            folder = Path(attempt["folder"])
+        on_queue = {one for record in Allocations(self.store).open() for one in record.calculations}
+        for calculation in self.attempts.running():
+            if calculation.request.id in on_queue:
+                continue
+            folder = launch_folder_of(calculation)
             _wait_for_worker(folder)
             result = _left_result(folder)
             if result is not None:
-                self._take_in(document["_id"], result)
+                self._take_in(result, folder)
                 taken += 1
             else:
-                self._end_attempt(document["_id"], "waiting", "interrupted", message="the run was stopped meanwhile")
+                self.attempts.interrupted(calculation.request.id, message="the run was stopped meanwhile")
                 interrupted += 1
         self._sweep()
         return taken, interrupted
 
     def _sweep(self) -> None:
-        """Remove launch folders whose result is in the store: a crash can come between the two."""
+        """Remove launch folders of results that are in the store: a crash can come between the two."""
         if not self.folder.is_dir():
             return
         left = [path.name for path in self.folder.iterdir() if path.is_dir()]
-        for document in self._calculations.find({"_id": {"$in": left}, "state": {"$ne": "running"}}, {"_id": 1}):
-            shutil.rmtree(self.folder / document["_id"], ignore_errors=True)
+        ended = {"_id": {"$in": left}, "state": {"$in": list(ENDED)}}
+        for document in self.store.collection("calculations").find(ended, {"_id": 1, "state": 1}):
+            _tidy(self.folder / document["_id"], completed=document["state"] == "completed")
 
     def results(self, ids: Iterable[str]) -> dict[str, CalculationResult]:
-        """Return the stored results of those calculations that finished or failed."""
-        return stored_results(self.store, ids)
+        """Return the stored results of those calculations that ended."""
+        return self.attempts.results(ids)
 
     def run(
         self,
@@ -111,17 +112,19 @@ class Controller:
         Raises
         ------
         UserError
-            A worker could not do its work at all: a full disk, a missing package.
+            A worker could not do its work at all: a full disk, a missing package. Or some are in the job of a queue.
         """
         results = self.results(request.id for request in requests)
         waiting = deque({request.id: request for request in requests if request.id not in results}.values())
+        self.attempts.want(waiting)
+        self._refuse_those_on_queues(waiting)
         running: dict[Path, CalculationRequest] = {}
         while running or (waiting and not stopping()):
             while waiting and pool.idle and not stopping():
                 request = waiting.popleft()
-                folder = self._begin(request)
+                folder, time_factor = self._begin(request.id)
                 running[folder] = request
-                pool.submit(folder)
+                pool.submit(folder, time_factor=time_factor)
             for answer in pool.wait(0.2):
                 request = running.pop(answer.folder)
                 result = self._settle(request, answer)
@@ -132,100 +135,60 @@ class Controller:
                     on_result(result)
         return results
 
-    def _begin(self, request: CalculationRequest) -> Path:
+    def _refuse_those_on_queues(self, waiting: Iterable[CalculationRequest]) -> None:
+        ids = {request.id for request in waiting}
+        for record in Allocations(self.store).open():
+            if both := ids.intersection(record.calculations):
+                raise UserError(
+                    f"{len(both)} of these calculations are in a job of worker {record.worker} now: matscout advance "
+                    "takes them in once it has ended"
+                )
+
+    def _begin(self, calculation_id: str) -> tuple[Path, float]:
         """Record a new attempt, then make its folder: a crash in between leaves an attempt that never ran."""
-        self._check_lease()
-        document = self._calculations.find_one({"_id": request.id}, {"attempts": 1})
-        attempts: list[dict[str, Any]] = document["attempts"] if document else []
-        folder = self.folder / request.id / str(len(attempts) + 1)
-        attempt = Attempt(number=len(attempts) + 1, folder=str(folder), started=now(), outcome="running")
-        calculation = Calculation.model_validate(
-            {"request": request, "state": "running", "attempts": [*attempts, attempt]}
-        )
-        content = {"_id": request.id, **calculation.model_dump(mode="json")}
-        self._calculations.replace_one({"_id": request.id}, content, upsert=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        prepare(folder, request)
-        return folder
+        changes = self.attempts.adjustment(self.attempts.calculation(calculation_id))
+        self.attempts.begin(calculation_id, self.folder / calculation_id)
+        return start_attempt(self.attempts, calculation_id), changes.walltime_factor
 
     def _settle(self, request: CalculationRequest, answer: Answer) -> CalculationResult | None:
         """Take an answer into the store; None means that the calculation is to start again."""
         if answer.outcome == "refused":
-            self._end_attempt(request.id, "waiting", "interrupted", message=answer.message)
+            self.attempts.interrupted(request.id, message=answer.message or "")
             raise UserError(f"a worker could not calculate {request.subject}: {answer.message}")
         try:
             result = read_result(answer.folder)
         except ValueError as error:
-            result = _failure(request, "error", f"the worker's result cannot be read: {error}")
+            said = f"the worker's result cannot be read: {error}"
+            result = failure(request, Finding(cause="parse", evidence=said, message=said))
         if result is None and answer.outcome == "done":
             raise UserError(f"the result of {request.subject} vanished from {answer.folder}")
-        if result is None:
-            if answer.outcome == "died" and self._deaths(request.id) + 1 < MAX_DEATHS:
-                self._end_attempt(request.id, "waiting", "interrupted", cause="worker-died", message=answer.message)
-                return None
-            result = _failure(request, "timeout" if answer.outcome == "timeout" else "worker-died", answer.message)
-        self._take_in(request.id, result)
+        if result is not None:
+            return self._take_in(result, answer.folder)
+        said = answer.message or ""
+        if answer.outcome == "timeout":
+            finding = Finding(cause="walltime", evidence=said, message=said)
+            return self._take_in(failure(request, finding), answer.folder)
+        finding = classify(answer.folder, exit_code=answer.exit_code)
+        if self.attempts.interrupted(request.id, finding.model_copy(update={"message": said})):
+            return None
+        return self._ended(request.id, answer.folder)
+
+    def _take_in(self, result: CalculationResult, folder: Path) -> CalculationResult | None:
+        return None if self.attempts.take_in(result.id, result) else self._ended(result.id, folder)
+
+    def _ended(self, calculation_id: str, folder: Path) -> CalculationResult:
+        result = self.results([calculation_id])[calculation_id]
+        _tidy(folder.parent, completed=result.outcome == "completed")
         return result
 
-    def _deaths(self, calculation_id: str) -> int:
-        document = self._calculations.find_one({"_id": calculation_id}, {"attempts": 1})
-        return sum(attempt["cause"] == "worker-died" for attempt in document["attempts"])
 
-    def _take_in(self, calculation_id: str, result: CalculationResult) -> None:
-        content = result.model_dump(mode="json")
-        steps = content.pop("steps")
-        with self.store.transaction():
-            if steps:
-                self._steps.replace_one({"_id": calculation_id}, {"_id": calculation_id, "steps": steps}, upsert=True)
-            folder = self._end_attempt(
-                calculation_id,
-                result.outcome,
-                result.outcome,
-                cause=result.cause,
-                message=result.message,
-                result=content,
-            )
-        shutil.rmtree(folder.parent, ignore_errors=True)
+def _tidy(folder: Path, *, completed: bool) -> None:
+    """Remove the launch folders of a calculation whose result is stored.
 
-    def _end_attempt(
-        self,
-        calculation_id: str,
-        state: State,
-        outcome: str,
-        *,
-        cause: Cause | None = None,
-        message: str | None = None,
-        result: dict[str, Any] | None = None,
-    ) -> Path:
-        """Write how the last attempt ended, and return its launch folder."""
-        self._check_lease()
-        document = self._calculations.find_one({"_id": calculation_id})
-        attempts = document["attempts"]
-        attempts[-1] |= {"ended": now(), "outcome": outcome, "cause": cause, "message": message}
-        self._calculations.update_one(
-            {"_id": calculation_id}, {"$set": {"state": state, "attempts": attempts, "result": result}}
-        )
-        return Path(attempts[-1]["folder"])
-
-
-def stored_results(store: Store, ids: Iterable[str]) -> dict[str, CalculationResult]:
-    """Return the results of those calculations that finished or failed, without their ionic steps, by id."""
-    query = {"_id": {"$in": list(ids)}, "state": {"$in": ["finished", "failed"]}}
-    found = store.collection("calculations").find(query, {"result": 1})
-    return {document["_id"]: CalculationResult.model_validate(document["result"]) for document in found}
-
-
-def _failure(request: CalculationRequest, cause: Cause, message: str | None) -> CalculationResult:
-    return CalculationResult(
-        id=request.id,
-        protocol=request.protocol,
-        protocol_id=request.protocol_id,
-        subject=request.subject,
-        formula=request.geometry.reduced_formula,
-        outcome="failed",
-        cause=cause,
-        message=message,
-    )
+    Of one that failed those attempts are kept whose codes said something: somebody will want to read it.
+    """
+    if completed or not any(folder.glob(f"*/{LOG}")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _left_result(folder: Path) -> CalculationResult | None:

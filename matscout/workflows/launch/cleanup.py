@@ -1,0 +1,88 @@
+"""What is removed from launch folders, and when: as each worker's ``cleanup`` says.
+
+A calculation has one folder, with a folder of each attempt in it; an allocation's folder goes with the last of its
+calculations' folders. What a crash has left, and what is to stay for some days, is looked for now and then.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matscout.db.documents import Calculation
+    from matscout.db.store import Store
+    from matscout.workflows.launch.allocations import AllocationRecord, Allocations
+    from matscout.workflows.launch.worker_keys import Cleanup
+    from matscout.workflows.launch.workers_file import Worker
+
+SWEEP_SECONDS = 3600.0
+"""How often old folders are looked for: that lists all folders of a worker."""
+
+ALLOCATIONS = "allocations"
+"""Folder of the allocations' folders, beside those of the calculations."""
+
+
+def clean_up(calculation: Calculation, cleanup: Cleanup) -> None:
+    """Remove what is not to be kept of a calculation that has ended, its result being in the store."""
+    completed = calculation.state == "completed"
+    wanted = cleanup.completed if completed else cleanup.failed
+    folders = list(dict.fromkeys(Path(attempt.folder).parent for attempt in calculation.attempts))
+    if wanted == "all":
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+    elif wanted == "large":
+        for path in (path for folder in folders for name in cleanup.large for path in folder.rglob(name)):
+            path.unlink(missing_ok=True)
+
+
+def clean_up_allocation(record: AllocationRecord) -> None:
+    """Remove the folder of an allocation that has ended, unless something is left that somebody may look at.
+
+    That is a calculation's folder, or what a job printed that could not calculate anything.
+    """
+    folder = Path(record.folder)
+    left = any((folder.parent.parent / one).is_dir() for one in record.calculations)
+    if not left and not record.is_lost:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(store: Store, allocations: Allocations, worker: Worker, place: str) -> None:
+    """Remove a worker's folders whose time has come, unless that was done a short while ago."""
+    assert worker.launch_folder is not None
+    root = worker.launch_folder / place
+    if not root.is_dir() or not allocations.is_due(worker.name, "swept", SWEEP_SECONDS):
+        return
+    folders = {path.name: path for path in root.iterdir() if path.name != ALLOCATIONS}
+    for name in _over(store, list(folders), worker.cleanup):
+        shutil.rmtree(folders[name], ignore_errors=True)
+    left = [path.name for path in (root / ALLOCATIONS).glob("*")]
+    for record in allocations.ended(left):
+        if _is_past(record.ended, worker.cleanup):
+            shutil.rmtree(record.folder, ignore_errors=True)
+        else:
+            clean_up_allocation(record)
+
+
+def _over(store: Store, ids: list[str], cleanup: Cleanup) -> list[str]:
+    """Return those calculations of which nothing is to be kept any more."""
+    states = (["completed"] if cleanup.completed == "all" else []) + ["failed", "gave_up"]
+    found = store.collection("calculations").find(
+        {"_id": {"$in": ids}, "state": {"$in": states}}, {"state": 1, "attempts": 1}
+    )
+    return [
+        document["_id"]
+        for document in found
+        if document["state"] == "completed"
+        or cleanup.failed == "all"
+        or _is_past(document["attempts"][-1]["ended"], cleanup)
+    ]
+
+
+def _is_past(ended: str | None, cleanup: Cleanup) -> bool:
+    """Whether what ended then has been kept for its days."""
+    if ended is None or cleanup.failed_after_days is None:
+        return False
+    return datetime.now(UTC) - datetime.fromisoformat(ended) > timedelta(days=cleanup.failed_after_days)
