@@ -33,7 +33,7 @@ Draw = "Callable[[st.SearchStrategy[Any]], Any]"
 
 ids = st.sampled_from("abcdefgh")
 small = st.integers(-3, 3)
-states = st.sampled_from(["waiting", "running", "finished"])
+states = st.sampled_from(["waiting", "running", "completed"])
 edges = st.sampled_from([-0.0, 2**53, 2**53 + 1, -(2**63), 1e300, float("inf")])
 dates = st.integers(-1000, 1000).map(lambda ms: datetime(1970, 1, 1) + timedelta(milliseconds=ms))  # noqa: DTZ001  as BSON
 scalars = st.one_of(

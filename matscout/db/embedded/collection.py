@@ -22,6 +22,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
 from matscout.db.embedded.cursor import EmbeddedCursor, as_pairs
 from matscout.db.embedded.pipeline import begin, needed_fields
+from matscout.db.embedded.projection import picked
 from matscout.db.embedded.search import Row, Search
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ SHORT = 100
 
 PAGE, PAGE_BYTES = 200, 1_000_000
 """Documents, and bytes of them, that are read at once where more pass by."""
+
+AT_ONCE = 50
+"""Documents that are read by one statement: a page may be so many larger than it should."""
 
 _NOT_THERE = "sessions, collations, hints and array filters are not implemented in the embedded store"
 
@@ -91,14 +95,11 @@ class EmbeddedCollection(Collection):
             page, looked_at, size = [], 0, 0
             with self._engine.read():
                 recheck = not search.precise or self._engine.state() != state
-                for seq in rest:
-                    row = search.read(seq)
-                    if row is not None and not (recheck and not search.applies(row.document)):
-                        page.append(row.document)
-                    looked_at += 1
-                    size += len(row.body) if row else 0
-                    if looked_at == PAGE or size > PAGE_BYTES:
-                        break
+                while looked_at < PAGE and size <= PAGE_BYTES and (some := list(islice(rest, AT_ONCE))):
+                    rows = search.read_all(some)
+                    page += [row.document for row in rows if not recheck or search.applies(row.document)]
+                    looked_at += len(some)
+                    size += sum(len(row.body) for row in rows)
             yield from page
             if not looked_at:
                 return
@@ -106,6 +107,9 @@ class EmbeddedCollection(Collection):
     def _projected(self, document: dict[str, Any], fields: Any) -> dict[str, Any]:
         if not fields:
             return document
+        simple = picked(document, fields)
+        if simple is not None:
+            return simple
         fields = dict(fields) if isinstance(fields, Mapping) else fields  # mongomock takes it apart for a moment
         projected: dict[str, Any] = self._copy_only_fields(document, fields, dict)
         return projected

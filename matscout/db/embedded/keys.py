@@ -54,6 +54,8 @@ def key(value: Any) -> bytes:
     >>> sorted([True, "b", 2, None, "a", 1.5], key=key)
     [None, 1.5, 2, 'a', 'b', True]
     """
+    if type(value) is str:  # most are
+        return STRING + value.encode()
     return next((encode(value) for kind, encode in _ENCODERS if isinstance(value, kind)), None) or _other(value)
 
 

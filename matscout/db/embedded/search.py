@@ -103,6 +103,11 @@ class Search:
         body = self._store.body(self._db, seq)
         return None if body is None else Row(seq, body, bson.decode(body))
 
+    def read_all(self, seqs: list[int]) -> list[Row]:
+        """Return the documents of some places, in their order, without those that were deleted."""
+        bodies = self._store.bodies(self._db, seqs)
+        return [Row(seq, bodies[seq], bson.decode(bodies[seq])) for seq in seqs if seq in bodies]
+
     def applies(self, document: dict[str, Any]) -> bool:
         """Tell whether a document matches the filter."""
         return bool(filter_applies(self._spec, document))
