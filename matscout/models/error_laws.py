@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from scipy.special import ndtri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -287,6 +286,8 @@ def coverage(error: NDArray[np.float64], std: NDArray[np.float64]) -> dict[int, 
     >>> coverage(np.array([0.0, 0.7, 1.0, 2.0]), np.ones(4))
     {50: 0.25, 80: 0.75, 90: 0.75}
     """
+    from scipy.special import ndtri
+
     return {percent: float(np.mean(np.abs(error) <= ndtri(0.5 + percent / 200) * std)) for percent in INTERVALS}
 
 

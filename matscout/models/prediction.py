@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from scipy.special import ndtri
 
 from matscout.errors import UserError
 
@@ -91,6 +90,8 @@ class Prediction:
         if self.law == "bernoulli":
             return self._outcomes(percent / 100)
         if not self.factors:
+            from scipy.special import ndtri
+
             factor: float | NDArray[np.float64] = float(ndtri(0.5 + percent / 200))
         elif percent in self.factors:
             factor = self.factors[percent]

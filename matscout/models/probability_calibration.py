@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 from matscout.models.error_laws import MIN_ROWS
 from matscout.models.prediction import Prediction
@@ -52,6 +51,8 @@ class ProbabilityLaw:
 
     def probability(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probability of 1, shape (n,)."""
+        from scipy.special import expit, logit
+
         odds = logit(np.clip(raw, _CLIP, 1 - _CLIP))
         return np.clip(expit(self.slope * odds + self.intercept), self.least, 1 - self.least)
 
@@ -211,6 +212,7 @@ def fit_log_odds(raw: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[
 
     Examples
     --------
+    >>> from scipy.special import expit, logit
     >>> rng = np.random.default_rng(0)
     >>> raw = rng.uniform(0.01, 0.99, 100_000)
     >>> a, b = fit_log_odds(raw, (rng.random(100_000) < expit(0.5 * logit(raw) + 1)).astype(float))
@@ -218,6 +220,7 @@ def fit_log_odds(raw: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[
     (0.5, 1.0)
     """
     from scipy.optimize import minimize
+    from scipy.special import expit, logit
 
     odds = logit(np.clip(raw, _CLIP, 1 - _CLIP))
     ones = float(truth.sum())

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import entr, erfcx, ndtr
 
 from matscout.models.acquisition.beliefs import beliefs, spread
 
@@ -32,6 +31,8 @@ def probability(mean: ArrayLike, std: ArrayLike, *, threshold: float = 0.0) -> N
     >>> probability([0.1, 0.1, -0.1], [0.1, 0.0, 0.0], threshold=0.1)
     array([0.5, 1. , 1. ])
     """
+    from scipy.special import ndtr
+
     mu, sigma = beliefs(mean, std)
     known = sigma == 0
     z = (threshold - mu) / np.where(known, 1.0, sigma)
@@ -182,6 +183,8 @@ def query_by_committee(
     >>> query_by_committee([0.0, 0.0, 0.3], [0.1, 0.1, 0.1], threshold=0.1, epistemic=[0.1, 0.05, 0.1]).round(2)
     array([0.44, 0.11, 0.11])
     """
+    from scipy.special import entr
+
     mu, sigma = beliefs(mean, std)
     disagreement = sigma if epistemic is None else spread("epistemic", epistemic, mu)
     votes = probability(mu, disagreement, threshold=threshold)
@@ -192,6 +195,8 @@ def query_by_committee(
 
 def _expected_excess(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the expectation of max(z + N, 0) for a standard normal N."""
+    from scipy.special import erfcx, ndtr
+
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     # far below 0 the two terms of the closed form cancel: there the Mills ratio keeps the digits
     tail = density * (1 - np.sqrt(np.pi / 2) * np.abs(z) * erfcx(np.abs(z) / np.sqrt(2)))

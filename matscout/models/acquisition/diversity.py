@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from matscout.errors import UserError
 from matscout.featurizers.selection.farthest import farthest_points
@@ -158,6 +157,8 @@ def _log_outside(
     lipschitz: float,
 ) -> NDArray[np.float64]:
     """Logarithm of the probability that each row is not within the ball around one that cannot hold the lowest."""
+    from scipy.special import log_ndtr
+
     excess = lipschitz * np.sqrt(_squared_distances(rows, features[row])) - (mean[row] - lowest)
     if std[row] == 0:
         return np.where(excess >= 0, 0.0, np.finfo(float).min / 1e6)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri
 
 from matscout.models.acquisition.beliefs import beliefs
 
@@ -45,6 +44,8 @@ def max_value_entropy_search(
     >>> max_value_entropy_search([0.0, 0.0, 0.5], [0.1, 0.2, 0.1]).round(2)
     array([0.44, 0.53, 0.  ])
     """
+    from scipy.special import log_ndtr
+
     mu, sigma = beliefs(mean, std)
     unsure = (sigma > 0) & ~np.isnan(mu)
     known = mu[(sigma == 0) & ~np.isnan(mu)]
@@ -69,6 +70,7 @@ def _lowest_values(
 ) -> NDArray[np.float64]:
     """Quantiles of the smaller one of `lowest` and of the lowest of independent normal values."""
     from scipy.optimize import brentq
+    from scipy.special import log_ndtr, ndtri
 
     shares = (np.arange(n_values) + 0.5) / n_values
     # one candidate alone falls below the upper end often enough, and all of them together not below the lower end

@@ -79,7 +79,7 @@ def crystals_of(table: CandidateTable) -> tuple[CandidateTable, NDArray[np.bool_
 
 def warn_of_cost(features: FeatureMatrix, results: Iterable[CalculationResult]) -> None:
     """Warn where a candidate's features cost more than a tenth of a calculation; both as they were measured."""
-    seconds = [result.seconds for result in results if result.outcome == "finished" and result.seconds > 0]
+    seconds = [result.seconds for result in results if result.outcome == "completed" and result.seconds > 0]
     if len(seconds) < _LEAST_CALCULATIONS:
         return
     calculation = float(np.median(seconds))

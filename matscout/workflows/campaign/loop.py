@@ -1,7 +1,8 @@
 """A campaign whose state is in a store, so that it can stop at any moment and go on.
 
 `Campaign` runs the stages that the Flow runs. After each it writes what came of it before it goes on: a round's choice
-before its calculations start, a result before it is counted.
+before its calculations start, a result before it is counted. The stages are imported when they are run: a campaign that
+only waits for its jobs needs none of them.
 """
 
 from __future__ import annotations
@@ -10,21 +11,15 @@ import hashlib
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matscout.db.documents import CalculationResult, Label, Selection, Summary, content_hash, now
 from matscout.errors import UserError
 from matscout.settings import get_settings
-from matscout.workflows.calculations.protocols import get_protocol
 from matscout.workflows.campaign.files import with_reference_file
-from matscout.workflows.campaign.reference_plan import plan_references
-from matscout.workflows.campaign.references import build_references
-from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries, requests_of, select
-from matscout.workflows.campaign.verdict import decide, label, summarise
 from matscout.workflows.campaign.watcher import Watcher
-from matscout.workflows.launch.controller import Controller
-from matscout.workflows.launch.pool import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +30,10 @@ if TYPE_CHECKING:
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
+    from matscout.workflows.launch.controller import Controller
+    from matscout.workflows.launch.pool import WorkerPool
+
+    Calculate = Callable[[str, Sequence[CalculationRequest]], dict[str, CalculationResult]]
 
 TIME_LIMIT = 3600.0
 """Wall time of one calculation on this machine, s."""
@@ -86,7 +85,11 @@ class Campaign:
         StoppedError
             It was asked to stop.
         """
-        get_protocol(self.spec.protocol).versions()  # a missing package is said before anything is written
+        from matscout.workflows.launch.allocations import preload
+        from matscout.workflows.launch.controller import Controller
+        from matscout.workflows.launch.pool import WorkerPool
+
+        self.spec.full_protocol().versions()  # a missing package is said before anything is written
         self.spec = with_reference_file(self.spec, Path.cwd())
         with ExitStack() as stack:
             lease = stack.enter_context(self.store.lease(f"matscout run {self.spec.name}"))
@@ -96,21 +99,26 @@ class Campaign:
             if taken or interrupted:
                 self.watcher.recovered(taken, interrupted)
             # Workers take seconds to load their calculator: they start while the space is enumerated.
+            modules = preload([self.spec.protocol])
             pool = stack.enter_context(
-                WorkerPool(get_settings().workers, folder / "workers.log", time_limit=TIME_LIMIT)
+                WorkerPool(get_settings().workers, folder / "workers.log", time_limit=TIME_LIMIT, preload=modules)
             )
-            return self._run(controller, pool, exhaustive=exhaustive)
+            return self._run(partial(self._calculate, controller, pool), exhaustive=exhaustive)
 
-    def _run(self, controller: Controller, pool: WorkerPool, *, exhaustive: bool) -> Summary:
+    def _run(self, calculate: Calculate, *, exhaustive: bool) -> Summary:
+        """Go through all stages; `calculate` gives the results of a stage's calculations, or raises to stop."""
+        from matscout.workflows.campaign.references import build_references
+        from matscout.workflows.campaign.verdict import decide, label
+
         space, plan = self._plan()
-        by_id = self._calculate(controller, pool, "references", plan.requests)
+        by_id = calculate("references", plan.requests)
         references = build_references(self.spec, space.table, plan, by_id)
         selections = self._selections()
         results: dict[str, CalculationResult] = {}
         stopped = None
         while stopped is None:
             if len(selections) and len(results) < sum(len(s.chosen) for s in selections):
-                results |= self._candidates(controller, pool, space, selections)
+                results |= self._candidates(calculate, space, selections)
             self.watcher.thinking("labels")
             labels = label(self.spec, space, references, results, selections)
             self._keep_labels(labels)
@@ -119,7 +127,7 @@ class Campaign:
                 self.watcher.thinking(f"round {len(selections)}: surrogate and choice")
                 selections.append(self._choose(space, references, results, len(selections)))
         if exhaustive or self._was_exhausted():
-            rest = self._rest(controller, pool, space, results)
+            rest = self._rest(calculate, space, results)
             results |= rest
             stopped += f"; then these {len(rest)} were calculated too" if rest else ""
         return self._finish(space, references, results, selections, stopped)
@@ -130,6 +138,9 @@ class Campaign:
         return bool(document and document.get("exhausted"))
 
     def _plan(self) -> tuple[Space, ReferencePlan]:
+        from matscout.workflows.campaign.reference_plan import plan_references
+        from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries
+
         space = enumerate_space(self.spec)
         plan = plan_references(self.spec, space.table, read_reference_entries(self.spec))
         self._register(space, plan)
@@ -146,7 +157,7 @@ class Campaign:
                 f"the reference file changed since campaign {self.spec.name} began, and its labels with it: "
                 "give the campaign another name, or bring the old file back"
             )
-        protocol = get_protocol(self.spec.protocol)
+        protocol = self.spec.full_protocol()
         if known and known["protocol_id"] != protocol.id:
             raise UserError(
                 f"protocol {protocol.name} is another than when campaign {self.spec.name} began "
@@ -194,27 +205,29 @@ class Campaign:
         return results
 
     def _candidates(
-        self, controller: Controller, pool: WorkerPool, space: Space, selections: Sequence[Selection]
+        self, calculate: Calculate, space: Space, selections: Sequence[Selection]
     ) -> dict[str, CalculationResult]:
         """Results of all that was chosen so far, calculated where they are not in the store."""
         chosen = [p.candidate_id for selection in selections for p in selection.chosen]
         self._update(stage=f"round {selections[-1].round}")
-        return self._of_candidates(controller, pool, space, f"round {selections[-1].round}", chosen)
+        return self._of_candidates(calculate, space, f"round {selections[-1].round}", chosen)
 
     def _of_candidates(
-        self, controller: Controller, pool: WorkerPool, space: Space, name: str, candidate_ids: Sequence[str]
+        self, calculate: Calculate, space: Space, name: str, candidate_ids: Sequence[str]
     ) -> dict[str, CalculationResult]:
+        from matscout.workflows.campaign.stages import requests_of
+
         requests = requests_of(self.spec, space, candidate_ids)
-        by_id = self._calculate(controller, pool, name, list(requests.values()))
+        by_id = calculate(name, list(requests.values()))
         return {candidate_id: by_id[request.id] for candidate_id, request in requests.items()}
 
     def _rest(
-        self, controller: Controller, pool: WorkerPool, space: Space, results: dict[str, CalculationResult]
+        self, calculate: Calculate, space: Space, results: dict[str, CalculationResult]
     ) -> dict[str, CalculationResult]:
         left = [candidate_id for candidate_id in space.table.ids if candidate_id not in results]
         self._update(stage="exhaustive")
         self._keep_candidates(space, left, None)
-        rest = self._of_candidates(controller, pool, space, "all that is left", left)
+        rest = self._of_candidates(calculate, space, "all that is left", left)
         self._update(exhausted=True)
         return rest
 
@@ -226,6 +239,8 @@ class Campaign:
         self, space: Space, references: References, results: dict[str, CalculationResult], round_number: int
     ) -> Selection:
         """Choose a round's candidates and write the choice down before any of them is calculated."""
+        from matscout.workflows.campaign.stages import select
+
         selection = select(self.spec, space, references, results, round_number)
         with self.store.transaction():
             self._keep_candidates(space, [p.candidate_id for p in selection.chosen], round_number)
@@ -241,6 +256,8 @@ class Campaign:
 
     def _keep_candidates(self, space: Space, candidate_ids: Sequence[str], round_number: int | None) -> None:
         """Write down chosen candidates; those of an exhaustive run have no round."""
+        from matscout.workflows.campaign.stages import requests_of
+
         candidates = self.store.collection("candidates")
         with self.store.transaction():
             for candidate_id, request in requests_of(self.spec, space, candidate_ids).items():
@@ -259,6 +276,9 @@ class Campaign:
 
     def _keep_labels(self, labels: Iterable[Label]) -> None:
         collection = self.store.collection("labels")
+        for path in ("e_above_hull", "decomposition_energy"):  # by which the best is found
+            if f"{path}_1" not in collection.index_information():
+                collection.create_index(path)
         with self.store.transaction():
             for one in labels:
                 key = f"{self.spec.id}/{one.candidate_id}"
@@ -274,6 +294,8 @@ class Campaign:
         selections: Sequence[Selection],
         stopped: str,
     ) -> Summary:
+        from matscout.workflows.campaign.verdict import summarise
+
         self.watcher.thinking("summary")
         summary = summarise(self.spec, space, references, results, selections, stopped)
         self._keep_labels(summary.labels)

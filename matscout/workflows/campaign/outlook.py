@@ -73,7 +73,7 @@ def present_hull(space: Space, references: References, results: Mapping[str, Cal
             space.compositions([space.rows[i] for i in ids]),
             energies,
             [f"candidate:{i}" for i in ids],
-            protocols=[results[i].protocol for i in ids],
+            protocols=[results[i].protocol_label for i in ids],
             sources="candidates",
         )
     return hull
@@ -81,7 +81,7 @@ def present_hull(space: Space, references: References, results: Mapping[str, Cal
 
 def finished(results: Mapping[str, CalculationResult]) -> tuple[list[str], list[float]]:
     """Candidates with an energy, in an order that does not depend on when they arrived."""
-    ids = sorted(i for i, result in results.items() if result.outcome == "finished")
+    ids = sorted(i for i, result in results.items() if result.outcome == "completed")
     energies = [results[i].energy_per_atom for i in ids]
     return ids, [float(e) for e in energies if e is not None]
 

@@ -14,8 +14,6 @@ from pymatgen.core.entries import ComputedStructureEntry
 
 from matscout.db.documents import CalculationRequest, Geometry
 from matscout.errors import UserError
-from matscout.workflows.calculations.guards import HEAVIEST
-from matscout.workflows.calculations.protocols import Protocol, get_protocol
 from matscout.workflows.campaign.reference_prototypes import (
     BINARIES,
     CATION_ROLE_B,
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from pymatgen.core.entries import ComputedEntry
 
     from matscout.db.candidates import CandidateTable
+    from matscout.workflows.calculations.protocols import Protocol
     from matscout.workflows.campaign.spec import CampaignSpec, ComputedReferences, FileReferences
 
 Binary = tuple[str, str, int, int]
@@ -77,8 +76,8 @@ def plan_references(spec: CampaignSpec, table: CandidateTable, entries: Sequence
     UserError
         More calculations are needed than the campaign allows, or the file lacks an element of the space.
     """
-    protocol = get_protocol(spec.protocol)
-    unknown = [element for element in elements_of(table) if Element(element).Z > HEAVIEST]
+    protocol = spec.full_protocol()
+    unknown = protocol.unknown_elements(elements_of(table))
     if unknown:
         raise UserError(
             f"protocol {protocol.name} has no parameters for {', '.join(unknown)}: leave them out of the space"
@@ -91,7 +90,7 @@ def plan_references(spec: CampaignSpec, table: CandidateTable, entries: Sequence
 def _plan_computed(options: ComputedReferences, protocol: Protocol, table: CandidateTable) -> ReferencePlan:
     elements = elements_of(table)
     binaries = charge_balanced_binaries(table.chemical_systems)
-    of_elements = [request for element in elements for request in _element_requests(element, protocol)]
+    of_elements = [r for element in elements for r in _element_requests(element, protocol, options)]
     tried = options.prototypes_per_stoichiometry
     while True:
         of_binaries = [r for binary in binaries for r in _binary_requests(binary, protocol, options.max_sites, tried)]
@@ -167,26 +166,56 @@ def _electronegativity(symbol: str) -> tuple[float, str]:
 
 def _request(protocol: Protocol, subject: str, structure: Structure) -> CalculationRequest:
     return CalculationRequest.of(
-        Geometry.from_structure(structure), protocol=protocol.name, protocol_id=protocol.id, subject=subject
+        Geometry.from_structure(structure),
+        protocol=protocol.name,
+        protocol_id=protocol.id,
+        subject=subject,
+        overrides=protocol.overrides,
     )
 
 
-def _element_requests(element: str, protocol: Protocol) -> list[CalculationRequest]:
+def _element_requests(element: str, protocol: Protocol, options: ComputedReferences) -> list[CalculationRequest]:
     if element in MOLECULAR:
         return [_molecular_request(element, protocol)]
-    labels = dict.fromkeys((*ELEMENTS.get(element, ()), *CLOSE_PACKED))
-    return [_prototype_request(label, [element], protocol) for label in labels]
+    labels = tuple(dict.fromkeys((*ELEMENTS.get(element, ()), *CLOSE_PACKED)))
+    usual = sorted(labels, key=lambda label: label != _at_room_temperature(element))
+    chosen = usual[: options.prototypes_per_element]
+    return [_prototype_request(label, [element], protocol) for label in labels if label in chosen]
+
+
+def _at_room_temperature(element: str) -> str | None:
+    """Return the close-packed prototype that an element has under ambient conditions, if it has one."""
+    from ase.data import atomic_numbers, reference_states
+
+    state = reference_states[atomic_numbers[element]]
+    return dict(zip(("fcc", "bcc", "hcp"), CLOSE_PACKED, strict=True)).get(str(state["symmetry"])) if state else None
 
 
 def _molecular_request(element: str, protocol: Protocol) -> CalculationRequest:
-    """Ask for a molecular crystal whose molecules have their bond length: their packing is left to the relaxation."""
+    """Ask for a molecule: alone in a box where the code knows an empty cell, else in its molecular crystal.
+
+    In the crystal the molecules have their bond length, and their packing is left to the relaxation; semilocal DFT
+    holds it together by next to nothing, and a box of one molecule is the cheaper cell.
+    """
     from matscout.workflows.enumeration import get_prototype
 
     label, bond = MOLECULAR[element]
+    if "vacuum_A" in protocol.settings:
+        box = _boxed(element, bond, protocol.settings["vacuum_A"])
+        return _request(protocol, f"reference:{element}2:molecule", box)
     structure = get_prototype(label).structure([element])
     *_, distances = structure.get_neighbor_list(4.0)
     structure.scale_lattice(structure.volume * (bond / distances.min()) ** 3)
     return _request(protocol, f"reference:{structure.composition.reduced_formula}:{label}", structure)
+
+
+def _boxed(element: str, bond: float, vacuum: float) -> Structure:
+    """Two atoms in a box that keeps its vacuum when the bond grows by a quarter."""
+    from pymatgen.core import Lattice, Structure
+
+    side = vacuum + bond / 4
+    box = Lattice.orthorhombic(side + bond, side, side)
+    return Structure(box, [element, element], [[0.0, 0.0, 0.0], [bond, 0.0, 0.0]], coords_are_cartesian=True)
 
 
 def _prototype_request(label: str, elements: Sequence[str], protocol: Protocol) -> CalculationRequest:

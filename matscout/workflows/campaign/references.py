@@ -83,15 +83,15 @@ def build_references(
     options = spec.references
     if options.source == "file" and not options.recompute:
         return _given_references(options, plan, results)
-    finished = [(r, results[r.id]) for r in plan.requests if r.id in results and results[r.id].outcome == "finished"]
-    failed = [results[r.id] for r in plan.requests if r.id in results and results[r.id].outcome == "failed"]
+    finished = [(r, results[r.id]) for r in plan.requests if r.id in results and results[r.id].outcome == "completed"]
+    failed = [results[r.id] for r in plan.requests if r.id in results and results[r.id].outcome != "completed"]
     _check_elements(elements_of(table), [result for _, result in finished], failed)
     report = {
         "source": plan.description,
         "phases": len(finished),
         "failed": len(failed),
         "lacking": _lacking(plan, [result.formula for _, result in finished]),
-        "elements": element_errors([result for _, result in finished]),
+        "elements": element_errors([result for _, result in finished]) if _on_that_scale(spec) else {},
     }
     return References(
         formulas=tuple(result.formula for _, result in finished),
@@ -107,7 +107,7 @@ def build_references(
             if result.geometry is not None
         )
         + _not_calculated(plan, {request.subject for request, _ in finished}),
-        protocols=(spec.protocol,) * len(finished),
+        protocols=(spec.full_protocol().label,) * len(finished),
         source="references calculated",
         scheme="none",
         report=report,
@@ -120,7 +120,7 @@ def _lacking(plan: ReferencePlan, formulas: Sequence[str]) -> list[str]:
 
 
 def _energy(result: CalculationResult) -> float:
-    assert result.energy_per_atom is not None, "a finished calculation has an energy"
+    assert result.energy_per_atom is not None, "a completed calculation has an energy"
     return result.energy_per_atom
 
 
@@ -152,6 +152,11 @@ def known_element_energies() -> dict[str, float]:
     text = (files("matscout.workflows.calculations") / "mp_elements.json").read_text(encoding="utf-8")
     energies: dict[str, float] = json.loads(text)["energies"]
     return energies
+
+
+def _on_that_scale(spec: CampaignSpec) -> bool:
+    """Whether energies of the campaign's code count from where the Materials Project's do: each code has a zero."""
+    return spec.full_protocol().code in {"chgnet", "vasp"}
 
 
 def element_errors(results: Sequence[CalculationResult]) -> dict[str, float]:
@@ -193,7 +198,7 @@ def _given_references(
     pairs = [
         (by_subject[request.subject].energy_per_atom, _energy(results[request.id]))
         for request in plan.requests
-        if request.id in results and results[request.id].outcome == "finished"
+        if request.id in results and results[request.id].outcome == "completed"
     ]
     if not pairs:
         raise UserError(

@@ -6,15 +6,18 @@ From a YAML file through `matscout.workflows.campaign.files.read_spec`, or from 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from matscout.db.documents import content_hash
 from matscout.errors import UserError
 from matscout.workflows.campaign.parts import Part, known_name
 from matscout.workflows.campaign.space import SpaceSpec
+
+if TYPE_CHECKING:
+    from matscout.workflows.calculations import Protocol
 
 
 def _protocol(name: str) -> str:
@@ -56,6 +59,12 @@ class ComputedReferences(Part):
 
     source: Literal["computed"] = "computed"
     prototypes_per_stoichiometry: int = Field(default=8, ge=1, le=8, description="Named prototypes tried for each")
+    prototypes_per_element: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST,
+        description="Structures tried for each element, that of room temperature first; all named ones if left out",
+    )
     max_sites: int = Field(
         default=40, ge=4, le=MOST, description="Prototypes with more sites in their primitive cell are left out"
     )
@@ -176,6 +185,8 @@ class AcquisitionSpec(Part):
         for option in OF_THE_CAMPAIGN:
             if option in self.options:
                 raise UserError(f"acquisition.options.{option}: the campaign gives it each round; leave it out")
+        if not self.options:
+            return self
         # tried once, so that a wrong value is said before anything is calculated
         known = {"threshold": 0.0, "best": 0.0, "rng": np.random.default_rng(0), "epistemic": [0.1, 0.1]}
         try:
@@ -229,6 +240,9 @@ class CampaignSpec(Part):
     protocol: Annotated[str, AfterValidator(_protocol)] = Field(
         default="chgnet-relax", description="How candidates are calculated"
     )
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, description="Changed settings of the protocol, such as {cutoff_eV: 500}"
+    )
     references: Annotated[ComputedReferences | FileReferences, Field(discriminator="source")] = Field(
         default_factory=ComputedReferences, description="What the hull is made of beside the candidates"
     )
@@ -248,6 +262,22 @@ class CampaignSpec(Part):
         if isinstance(references, dict) and "source" not in references:
             return value | {"references": {"source": "computed", **references}}
         return value
+
+    @field_validator("overrides")
+    @classmethod
+    def _fit_the_protocol(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if not value or "protocol" not in info.data:
+            return value
+        from matscout.workflows.calculations import get_protocol
+
+        # nested or dotted, and what changes nothing left out: one campaign however it is written
+        return get_protocol(info.data["protocol"], value).overrides
+
+    def full_protocol(self) -> Protocol:
+        """Return the protocol, with the settings that this campaign changes."""
+        from matscout.workflows.calculations import get_protocol
+
+        return get_protocol(self.protocol, self.overrides)
 
     @property
     def id(self) -> str:

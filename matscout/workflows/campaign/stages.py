@@ -20,7 +20,6 @@ import numpy as np
 
 from matscout.db.documents import CalculationRequest, CandidatePrediction, Geometry, Selection
 from matscout.models.inputs import as_inputs
-from matscout.workflows.calculations.protocols import get_protocol
 from matscout.workflows.campaign.features import candidate_features, crystals_of, warn_of_cost
 from matscout.workflows.campaign.outlook import finished, look_ahead
 from matscout.workflows.campaign.twins import Twins
@@ -193,7 +192,7 @@ def _first_new(
     spec: CampaignSpec, space: Space, order: Sequence[int], size: int, calculated: Sequence[int]
 ) -> tuple[list[int], dict[int, int]]:
     """Take rows in order, without those that a relaxation would make the crystal of another one."""
-    if not get_protocol(spec.protocol).relaxes:
+    if not spec.full_protocol().relaxes:
         return list(order[:size]), {}
     return space.twins.first_new(order, size, calculated)
 
@@ -286,13 +285,14 @@ def requests_of(spec: CampaignSpec, space: Space, candidate_ids: Sequence[str]) 
     -------
     Request by candidate id, in the order given.
     """
-    protocol = get_protocol(spec.protocol)
+    protocol = spec.full_protocol()
     return {
         candidate_id: CalculationRequest.of(
             Geometry.from_structure(space.table.structure(space.rows[candidate_id])),
             protocol=protocol.name,
             protocol_id=protocol.id,
             subject=f"candidate:{candidate_id}",
+            overrides=protocol.overrides,
         )
         for candidate_id in candidate_ids
     }

@@ -12,7 +12,7 @@ from matscout.workflows.campaign.outlook import look_ahead, present_hull
 from matscout.workflows.campaign.reference_plan import entry_name, plan_references
 from matscout.workflows.campaign.references import build_references
 from matscout.workflows.campaign.stages import read_reference_entries
-from matscout.workflows.launch.controller import stored_results
+from matscout.workflows.launch.attempts import stored_results
 
 if TYPE_CHECKING:
     from pymatgen.core.entries import ComputedEntry
@@ -63,7 +63,7 @@ class StoredState:
         protocol_of = dict(zip(self.references.ids, self.references.protocols, strict=True))
         for entry in given:
             entry.data = {**entry.data, "protocol": protocol_of[str(entry.entry_id)]}
-        finished = (one for one in sorted(self.results) if self.results[one].outcome == "finished")
+        finished = (one for one in sorted(self.results) if self.results[one].outcome == "completed")
         return [*given, *(_entry(f"candidate:{one}", self.results[one]) for one in finished)]
 
 
@@ -93,7 +93,7 @@ def stored_outlook(store: Store, spec: CampaignSpec, space: Space) -> Outlook | 
 
 
 def _entry(name: str, result: CalculationResult) -> ComputedStructureEntry:
-    assert result.geometry is not None, "a finished calculation has a geometry"
+    assert result.geometry is not None, "a completed calculation has a geometry"
     assert result.energy is not None, "and an energy"
     structure = result.geometry.to_structure()
-    return ComputedStructureEntry(structure, result.energy, entry_id=name, data={"protocol": result.protocol})
+    return ComputedStructureEntry(structure, result.energy, entry_id=name, data={"protocol": result.protocol_label})

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matscout.db.documents import Found, Label, Summary
-from matscout.workflows.calculations.protocols import get_protocol
 from matscout.workflows.campaign.outlook import look_ahead, present_hull
 from matscout.workflows.stability.schemes import get_scheme
 from matscout.workflows.stability.versions import label_versions
@@ -31,7 +30,7 @@ def label(
     results: Mapping[str, CalculationResult],
     selections: Sequence[Selection],
 ) -> list[Label]:
-    """Say where every finished candidate stands relative to the hull of references and candidates.
+    """Say where every completed candidate stands relative to the hull of references and candidates.
 
     Returns
     -------
@@ -39,7 +38,7 @@ def label(
     """
     hull = present_hull(space, references, results)
     chosen = {p.candidate_id: (s.round, p) for s in selections for p in s.chosen}
-    ids = sorted(i for i, result in results.items() if result.outcome == "finished")
+    ids = sorted(i for i, result in results.items() if result.outcome == "completed")
     if not ids:
         return []
     compositions = space.compositions([space.rows[i] for i in ids])
@@ -50,7 +49,7 @@ def label(
     own = dict(zip(hull.ids, hull.decomposition_energy().tolist(), strict=True))
     same = _same_crystals(space, ids, results, chosen)
     versions, protocols = label_versions(), list(hull.protocols)
-    protocol = get_protocol(spec.protocol)
+    protocol = spec.full_protocol()
     scheme_version = get_scheme(hull.scheme).version
     labels = []
     rows = [space.rows[candidate_id] for candidate_id in ids]
@@ -133,7 +132,7 @@ def _same_crystals(
 
 
 def _crystal(result: CalculationResult) -> Structure:
-    assert result.geometry is not None, "a finished calculation has a geometry"
+    assert result.geometry is not None, "a completed calculation has a geometry"
     return result.geometry.to_structure()
 
 
@@ -208,11 +207,12 @@ def summarise(
             "candidate_id": i,
             "formula": results[i].formula,
             "cause": results[i].cause,
+            "outcome": results[i].outcome,
             "message": results[i].message,
             "calculation_id": results[i].id,
         }
         for i in sorted(results)
-        if results[i].outcome == "failed"
+        if results[i].outcome != "completed"
     )
     return Summary(
         campaign=spec.id,
@@ -246,7 +246,7 @@ def _found(
     return Found(
         n_candidates=n_candidates,
         n_calculated=n_drawn,
-        n_failed=sum(results[i].outcome == "failed" for i in chosen),
+        n_failed=sum(results[i].outcome != "completed" for i in chosen),
         n_found=sum(is_found(x) and x.candidate_id in chosen for x in labels),
         n_hits=n_hits,
         n_known=len({x.known_as for x in labels if x.within_threshold and x.known_as and x.candidate_id in chosen}),

@@ -19,7 +19,7 @@ def table():
     return enumerate_candidates(["cubic-perovskite"], {"A": ["Cs", "Rb"], "B": ["Pb"], "X": ["Cl", "Br"]})
 
 
-def result(seconds, outcome="finished"):
+def result(seconds, outcome="completed"):
     return CalculationResult(
         id="x", protocol="p", protocol_id="p", subject="s", formula="NaCl", outcome=outcome, seconds=seconds
     )

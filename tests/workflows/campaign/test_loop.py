@@ -53,7 +53,7 @@ def test_labels_agree_with_pymatgen(tiny, finished):
 
     folder, summary = finished
     with connect(folder, read_only=True) as store:
-        done = list(store.collection("calculations").find({"state": "finished"}))
+        done = list(store.collection("calculations").find({"state": "completed"}))
     entries = {c["_id"]: PDEntry(Composition(c["result"]["formula"]), 0.0) for c in done}
     for c in done:
         composition = entries[c["_id"]].composition
@@ -199,7 +199,7 @@ def test_a_missing_extra_is_said_before_anything_is_written(tiny, tmp_path, monk
     def missing(package):
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr("matscout.workflows.calculations.protocols.version", missing)
+    monkeypatch.setattr("matscout.workflows.calculations.protocols._version", missing)
     with connect(tmp_path / "store") as store, pytest.raises(UserError, match=r"pip install 'matscout\[gnn\]'"):
         Campaign(tiny, store).run()
 

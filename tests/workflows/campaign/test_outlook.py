@@ -58,7 +58,7 @@ def result_of(request, energy):
         protocol_id=request.protocol_id,
         subject=request.subject,
         formula=request.geometry.to_structure().reduced_formula,
-        outcome="finished",
+        outcome="completed",
         energy=energy * len(request.geometry.species),
         energy_per_atom=energy,
         geometry=request.geometry,

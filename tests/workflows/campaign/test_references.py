@@ -27,7 +27,7 @@ def finished(request, energy=-3.0):
         protocol_id=request.protocol_id,
         subject=request.subject,
         formula=Composition("".join(request.geometry.species)).reduced_formula,
-        outcome="finished",
+        outcome="completed",
         energy=energy * len(request.geometry.species),
         energy_per_atom=energy,
         geometry=request.geometry,
@@ -36,7 +36,7 @@ def finished(request, energy=-3.0):
 
 def failed(request):
     return finished(request).model_copy(
-        update={"outcome": "failed", "cause": "not-converged", "message": "0.2 eV/Å after 200 steps"}
+        update={"outcome": "failed", "cause": "relaxation", "message": "0.2 eV/Å after 200 steps"}
     )
 
 
@@ -301,3 +301,54 @@ def test_calculated_references_are_of_the_campaigns_protocol(tiny, plan):
     references = build_references(tiny, enumerate_space(tiny).table, plan, {r.id: finished(r) for r in plan.requests})
     assert references.protocols == (tiny.protocol,) * len(plan.requests)
     assert reference_hull(references).protocols == (tiny.protocol,)
+
+
+def with_protocol(spec, name, **references):
+    return type(spec).model_validate(
+        spec.model_dump() | {"protocol": name, "references": spec.references.model_dump() | references}
+    )
+
+
+def test_a_code_that_knows_vacuum_calculates_molecules_in_boxes(tiny):
+    from matscout.workflows.calculations.gpaw import vacuum_axes
+
+    dft = with_protocol(tiny, "gpaw-pbe")
+    requests = {one.subject: one for one in plan_references(dft, enumerate_space(dft).table).requests}
+    box = requests["reference:F2:molecule"].geometry.to_structure()
+    assert box.get_distance(0, 1) == pytest.approx(1.412)  # Huber and Herzberg
+    assert vacuum_axes(box, get_protocol("gpaw-pbe").settings["vacuum_A"]) == [True] * 3
+    assert "reference:Cl2:molecule" in requests
+    usual = {one.subject for one in plan_references(tiny, enumerate_space(tiny).table).requests}
+    assert not any(subject.endswith(":molecule") for subject in usual)
+
+
+def test_with_one_structure_an_element_is_what_it_is_at_room_temperature(tiny):
+    one = with_protocol(tiny, "chgnet-relax", prototypes_per_element=1)
+    requests = plan_references(one, enumerate_space(one).table).requests
+    labels = {
+        r.subject.split(":")[1]: r.subject.split(":")[2] for r in requests if r.geometry.reduced_formula in "NaMgKCa"
+    }
+    bcc, fcc, hcp = "A_cI2_229_a", "A_cF4_225_a", "A_hP2_194_c"
+    assert labels == {"Na": bcc, "Mg": hcp, "K": bcc, "Ca": fcc}
+
+
+def test_changed_settings_reach_every_reference(tiny):
+    changed = type(tiny).model_validate(tiny.model_dump() | {"overrides": {"min_volume_A3_per_atom": 3.0}})
+    requests = plan_references(changed, enumerate_space(changed).table).requests
+    assert {str(r.overrides) for r in requests} == {"{'min_volume_A3_per_atom': 3.0}"}
+    assert {r.protocol_id for r in requests} == {changed.full_protocol().id}
+    references = build_references(
+        changed,
+        enumerate_space(changed).table,
+        plan_references(changed, enumerate_space(changed).table),
+        {r.id: finished(r).model_copy(update={"overrides": r.overrides}) for r in requests},
+    )
+    assert set(references.protocols) == {changed.full_protocol().label}
+
+
+def test_energies_of_another_zero_are_not_compared_with_the_materials_project(tiny):
+    dft = with_protocol(tiny, "gpaw-pbe")
+    table = enumerate_space(dft).table
+    plan = plan_references(dft, table)
+    references = build_references(dft, table, plan, {r.id: finished(r) for r in plan.requests})
+    assert references.report["elements"] == {}

@@ -279,3 +279,22 @@ def test_the_content_of_a_filters_file_is_part_of_the_campaign_and_its_place_is_
     changed = read_spec(file)
     assert changed.id != spec.id
     assert "RbMgF3" not in enumerate_space(changed).table.formulas
+
+
+def test_changed_settings_of_the_protocol_are_another_campaign(file):
+    plain = read_spec(file)
+    file.write_text(GOOD + "protocol: gpaw-pbe\noverrides: {smearing: {width_eV: 0.1}, cutoff_eV: 700}\n")
+    nested = read_spec(file)
+    file.write_text(GOOD + "protocol: gpaw-pbe\noverrides: {smearing.width_eV: 0.1}\n")
+    assert nested == read_spec(file)
+    assert nested.overrides == {"smearing.width_eV": 0.1}
+    assert nested.full_protocol().settings["smearing"]["width_eV"] == 0.1
+    file.write_text(GOOD + "protocol: gpaw-pbe\n")
+    assert len({plain.id, nested.id, read_spec(file).id}) == 3
+    assert CampaignSpec.model_validate(json.loads(nested.model_dump_json())) == nested
+
+
+def test_a_setting_that_the_protocol_does_not_have_is_named_with_its_line(file):
+    file.write_text(GOOD + "protocol: gpaw-pbe\noverrides: {cutof_eV: 400}\n")
+    with pytest.raises(UserError, match=r'line 15: overrides: .*no setting "cutof_eV"\. Nearest: cutoff_eV'):
+        read_spec(file)

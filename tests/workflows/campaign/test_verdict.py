@@ -13,7 +13,7 @@ from matscout.workflows.campaign.verdict import decide, is_found, label, summari
 from matscout.workflows.stability.schemes import get_scheme
 
 
-def result_of(request, energy, outcome="finished", geometry=None):
+def result_of(request, energy, outcome="completed", geometry=None):
     return CalculationResult(
         id=request.id,
         protocol=request.protocol,
@@ -21,10 +21,10 @@ def result_of(request, energy, outcome="finished", geometry=None):
         subject=request.subject,
         formula=Composition("".join(request.geometry.species)).reduced_formula,
         outcome=outcome,
-        cause=None if outcome == "finished" else "error",
-        energy=energy * len(request.geometry.species) if outcome == "finished" else None,
-        energy_per_atom=energy if outcome == "finished" else None,
-        geometry=(geometry or request.geometry) if outcome == "finished" else None,
+        cause=None if outcome == "completed" else "unknown",
+        energy=energy * len(request.geometry.species) if outcome == "completed" else None,
+        energy_per_atom=energy if outcome == "completed" else None,
+        geometry=(geometry or request.geometry) if outcome == "completed" else None,
         prototype_kept=True,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matscout.db.prototypes import Prototype
 from matscout.errors import UserError, nearest
@@ -18,12 +18,24 @@ _GLOB = frozenset("*?[")
 
 
 @cache
+def _families() -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, list[str]]]:
+    """Families as they are written, by name; common names; ideal swaps of roles."""
+    data = read_data()
+    families = {family["name"]: family for family in data["family"]}
+    return families, data["aliases"], {ideal["name"]: ideal["swap"] for ideal in data["ideal"]}
+
+
+@cache
+def _family(name: str) -> Prototype:
+    return build_family(_families()[0][name])
+
+
+@cache
 def _library() -> tuple[dict[str, Prototype], dict[str, str]]:
     """Prototypes by name, families first, and common names of some."""
-    data = read_data()
-    swaps = {ideal["name"]: ideal["swap"] for ideal in data["ideal"]}
-    prototypes = [*(build_family(family) for family in data["family"]), *read_aflow(swaps)]
-    return {prototype.name: prototype for prototype in prototypes}, data["aliases"]
+    families, aliases, swaps = _families()
+    prototypes = [*map(_family, families), *read_aflow(swaps)]
+    return {prototype.name: prototype for prototype in prototypes}, aliases
 
 
 def prototype_library() -> dict[str, Prototype]:
@@ -65,9 +77,12 @@ def get_prototype(name: str) -> Prototype:
     >>> get_prototype("rutile")
     Prototype('rutile', roles=('A', 'X'), n_sites=6)
     """
-    prototypes, aliases = _library()
     if not isinstance(name, str):
         raise UserError(f"a prototype is named by a text, got {name!r}")
+    families, aliases, _ = _families()
+    if (family := aliases.get(name, name)) in families:
+        return _family(family)  # not the half second that all others take
+    prototypes, aliases = _library()
     if not _GLOB.isdisjoint(name):
         raise UserError(
             f'"{name}" is a pattern, not one prototype: matscout prototypes --search "{name}" lists its matches'
@@ -148,11 +163,11 @@ def select_prototypes(names: str | Prototype | Iterable[str | Prototype]) -> lis
 
 
 def _expand(item: str) -> list[Prototype]:
+    if item != "all" and (not isinstance(item, str) or _GLOB.isdisjoint(item)):
+        return [get_prototype(item)]
     prototypes = _library()[0]
     if item == "all":
         return list(prototypes.values())
-    if not isinstance(item, str) or _GLOB.isdisjoint(item):
-        return [get_prototype(item)]
     found = [p for p in prototypes.values() if fnmatchcase(p.name, item) or fnmatchcase(p.label, item)]
     if not found:
         close = nearest(item.rstrip("*?"), prototypes)

@@ -79,7 +79,7 @@ class StoreLike(Protocol):
 
 
 def structures_in(store: StoreLike, protocol: str | None = None) -> list[NamedStructure]:
-    """Return the final crystals of a store's finished calculations, named by formula and calculation.
+    """Return the final crystals of a store's completed calculations, named by formula and calculation.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def structures_in(store: StoreLike, protocol: str | None = None) -> list[NamedSt
     """
     from matscout.db.documents import Geometry
 
-    query: dict[str, Any] = {"state": "finished"} | ({"request.protocol": protocol} if protocol else {})
+    query: dict[str, Any] = {"state": "completed"} | ({"request.protocol": protocol} if protocol else {})
     calculations: _Collection = store.collection("calculations")
     found = []
     for document in calculations.find(query, {"result.geometry": 1}):

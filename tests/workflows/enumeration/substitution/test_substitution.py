@@ -211,7 +211,7 @@ def test_a_store_gives_the_crystals_of_its_finished_calculations(tmp_path):
     geometry = Geometry.from_structure(NACL).model_dump(mode="json")
     with connect(tmp_path) as store:
         request = {"protocol": "chgnet-relax"}
-        for key, state in (("b", "finished"), ("a", "finished"), ("c", "failed")):
+        for key, state in (("b", "completed"), ("a", "completed"), ("c", "failed")):
             result = {"geometry": geometry if key != "a" else None}
             store.collection("calculations").insert_one(
                 {"_id": key, "state": state, "request": request, "result": result}
