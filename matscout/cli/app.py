@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from matscout.cli import model_app
+from matscout.cli import model_app, queue_app
+from matscout.cli.workers import workers
 
 app = typer.Typer(
     name="matscout",
@@ -28,6 +29,10 @@ ReferencesOption = Annotated[
     Path | None, typer.Option("--references", help="Reference file, in place of references.path of the campaign.")
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OverrideOption = Annotated[
+    list[str] | None,
+    typer.Option("--override", metavar="KEY=VALUE", help="Change a setting of the protocol; may be given again."),
+]
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  Typer calls it so
@@ -134,14 +139,6 @@ def explain(
     tell(candidate, file, store, as_json=as_json)
 
 
-@app.command(epilog="Example: matscout failures --json")
-def failures(file: CampaignFile = None, *, store: StoreOption = None, as_json: JsonFlag = False) -> None:
-    """List the calculations that failed, with their causes."""
-    from matscout.cli.listings import show_failures
-
-    show_failures(file, store, as_json=as_json)
-
-
 @app.command(epilog="Examples: matscout prototypes --search perovskite; matscout prototypes my.cif")
 def prototypes(
     name: Annotated[
@@ -164,12 +161,48 @@ def prototypes(
         list_prototypes(search, space_group, n_roles, as_json=as_json)
 
 
-@app.command(epilog="Example: matscout protocols --json")
-def protocols(*, as_json: JsonFlag = False) -> None:
-    """List the protocols with all their settings."""
-    from matscout.cli.listings import show_protocols
+@app.command(epilog="Examples: matscout protocols; matscout protocols gpaw-pbe --override cutoff_eV=500")
+def protocols(
+    name: Annotated[str | None, typer.Argument(help="A protocol to show in full.", show_default=False)] = None,
+    *,
+    override: OverrideOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the protocols, or show one with all its settings."""
+    from matscout.cli.protocols import list_protocols, show_protocol
 
-    show_protocols(as_json=as_json)
+    if name is not None:
+        show_protocol(name, override or (), as_json=as_json)
+    else:
+        list_protocols(as_json=as_json)
+
+
+@app.command(
+    epilog="Examples: matscout inputs NaCl.cif --protocol vasp-mp-gga -o NaCl; matscout inputs CsCaF3 -o CsCaF3 "
+    "--protocol gpaw-pbe --override cutoff_eV=500"
+)
+def inputs(
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="CANDIDATE|FILE", help="Formula or id of a candidate of the campaign, or a CIF or POSCAR."
+        ),
+    ],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")],
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Protocol; a candidate's campaign has its own.")
+    ] = None,
+    override: OverrideOption = None,
+    campaign: Annotated[
+        Path | None, typer.Option("--campaign", help="Campaign file of the candidate; the only one here if left out.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the input files of a calculation, without running it."""
+    from matscout.cli.protocols import write_inputs
+
+    write_inputs(given, protocol, output, override or (), campaign, as_json=as_json)
 
 
 @app.command(
@@ -344,3 +377,5 @@ app.command(
     epilog="Examples: matscout predict e_form.model new.csv; matscout predict e_form.model space.yaml -o p.parquet"
 )(model_app.predict)
 app.add_typer(model_app.models)
+app.add_typer(workers, name="workers")
+queue_app.register(app)

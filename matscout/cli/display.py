@@ -64,9 +64,7 @@ class RunDisplay(Watcher):
 
     def planned(self, space: Space, plan: ReferencePlan) -> None:
         """Show what the campaign is about."""
-        from matscout.workflows.calculations.protocols import get_protocol
-
-        protocol = get_protocol(self.spec.protocol)
+        protocol = self.spec.full_protocol()
         self.say(
             f"{self.spec.name}: {len(space.table)} candidates, {self.spec.budget.calculations} calculations, "
             f"protocol {protocol.name} {protocol.id[:4]}, store {self.store}"
@@ -90,7 +88,7 @@ class RunDisplay(Watcher):
         """Count a calculation."""
         self._done += 1
         self._new += 1
-        self._failed += result.outcome == "failed"
+        self._failed += result.outcome != "completed"
         self._show()
 
     def labelled(self, labels: Sequence[Label]) -> None:

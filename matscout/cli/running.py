@@ -16,6 +16,7 @@ from matscout.cli.display import RunDisplay
 from matscout.cli.export import check_folder, make_folder, write_results
 from matscout.cli.sentences import failure_sentence, found_sentences, print_labels, reference_sentences
 from matscout.db import connect
+from matscout.errors import UserError
 from matscout.workflows.campaign.loop import Campaign, StoppedError
 from matscout.workflows.campaign.verdict import top
 
@@ -38,6 +39,7 @@ def run_campaign(
     path, spec = load_campaign(file, references)
     folder = check_folder(output or Path(spec.name))
     with connect(store_uri(store, (path, spec))) as opened, _stop_on_signal() as stopping:
+        _take_back(opened, spec, path)
         try:
             with RunDisplay(spec, opened.display_uri) as display:
                 summary = Campaign(spec, opened, display, stopping).run(exhaustive=exhaustive)
@@ -47,6 +49,35 @@ def run_campaign(
         make_folder(folder)
         _print_summary(spec, summary)
         _print_files(opened, spec, summary, folder, path)
+
+
+def _take_back(store: Store, spec: CampaignSpec, path: Path) -> None:
+    """Take a campaign from the queue that it was submitted to, where nothing of it is there any more.
+
+    Raises
+    ------
+    UserError
+        It is at work there.
+    """
+    from matscout.workflows.campaign import steering
+
+    campaign = store.collection("campaigns").find_one({"_id": spec.id, "worker": {"$ne": None}})
+    if campaign is None or campaign["state"] == "finished":
+        return
+    where = f"campaign {spec.name} is on the queue of worker {campaign['worker']}"
+    if not campaign.get("paused"):
+        raise UserError(
+            f"{where}: matscout watch {path} follows it there. To go on here instead: matscout cancel {path}, then "
+            f"matscout advance {path}, then this again"
+        )
+    with store.lease(f"matscout run {spec.name}"):
+        in_jobs = steering.take_back(store, campaign)
+    if in_jobs:
+        raise UserError(
+            f"{where}, where {in_jobs} of its calculations are in jobs: matscout cancel {path} ends these, "
+            f"matscout advance {path} takes in what they finished; then run it here"
+        )
+    echo(f"{spec.name} is taken from the queue of worker {campaign['worker']}, and goes on here")
 
 
 @contextmanager

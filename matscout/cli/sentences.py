@@ -83,13 +83,25 @@ def remark(x: Label) -> str:
     return "; ".join(remarks)
 
 
-def failure_sentence(failures: Sequence[dict[str, Any]]) -> str:
-    """Count failures by cause and name the command that lists them."""
+def failure_sentence(failures: Sequence[dict[str, Any]], *, gave_up: int | None = None) -> str:
+    """Count failures by cause and name the command that lists them.
+
+    Parameters
+    ----------
+    failures
+        With their causes, and their outcomes where `gave_up` is not given.
+    gave_up
+        How many of them are no longer tried again, after several attempts.
+    """
     causes: dict[str, int] = {}
     for failure in failures:
-        causes[failure["cause"]] = causes.get(failure["cause"], 0) + 1
+        cause = failure["cause"] or "unknown"
+        causes[cause] = causes.get(cause, 0) + 1
     listed = ", ".join(f"{n} {cause}" for cause, n in sorted(causes.items()))
-    return f"{len(failures)} calculation{'s' * (len(failures) != 1)} failed: {listed}. See them with: matscout failures"
+    given_up = sum(one.get("outcome") == "gave_up" for one in failures) if gave_up is None else gave_up
+    tried = f" ({given_up} given up after several attempts)" if given_up else ""
+    head = f"{len(failures)} calculation{'s' * (len(failures) != 1)} failed: {listed}{tried}"
+    return f"{head}. See them with: matscout failures"
 
 
 def reference_sentences(report: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer import echo
 
+from matscout.cli import printable
 from matscout.cli.context import open_for_reading, the_campaign
 from matscout.cli.output import print_json
 from matscout.db.documents import CandidatePrediction, Label, Selection
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from matscout.db.store import Store
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
+
+SHORT_CALCULATION_ID = 8
+"""Characters of a calculation's id that are shown."""
 
 SHORTEST_ID = 4
 """Characters of an id that are taken for the beginning of one."""
@@ -37,7 +41,7 @@ def tell(candidate: str, file: Path | None, store: str | None, *, as_json: bool)
         campaign = the_campaign(opened, campaign_id)
         spec = CampaignSpec.model_validate(campaign["spec"])
         space = enumerate_space(spec)
-        row = _find(candidate, space, spec)
+        row = find_candidate(candidate, space, spec)
         story = _story(opened, campaign, spec, space, row)
     if as_json:
         print_json(story)
@@ -46,7 +50,14 @@ def tell(candidate: str, file: Path | None, store: str | None, *, as_json: bool)
             echo(line)
 
 
-def _find(candidate: str, space: Space, spec: CampaignSpec) -> int:
+def find_candidate(candidate: str, space: Space, spec: CampaignSpec) -> int:
+    """Find the row of a candidate by its formula or the beginning of its id.
+
+    Raises
+    ------
+    UserError
+        No candidate of the campaign is called so, or several are.
+    """
     from pymatgen.core import Composition
 
     try:
@@ -102,6 +113,7 @@ def _story(store: Store, campaign: dict[str, Any], spec: CampaignSpec, space: Sp
         "same_crystal_as": passed,
         "outlook": None if calculation else _outlook(store, spec, space, row),
         "attempts": calculation["attempts"] if calculation else [],
+        "calculation_state": calculation["state"] if calculation else None,
         "calculation": calculation["result"] if calculation else None,
         "label": {k: v for k, v in label.items() if k not in {"_id", "campaign"}} if label else None,
     }
@@ -207,12 +219,14 @@ def _lines_of_choice(selection: dict[str, Any]) -> list[str]:
 
 def _lines_of_calculation(story: dict[str, Any]) -> list[str]:
     result = story["calculation"]
-    if result is None:
-        return ["calculation  none" if not story["attempts"] else "calculation  not finished"]
     attempts = len(story["attempts"])
+    if result is None:
+        return [f"calculation  {_unfinished(story)}"]
     how = f"{result['protocol']} {result['protocol_id'][:4]}, attempt {attempts}, {result['seconds']:.1f} s"
-    if result["outcome"] == "failed":
-        return [f"calculation  failed ({result['cause']}): {result['message']} ({how})"]
+    if result["outcome"] != "completed":
+        ended = f"gave up after {attempts} attempts" if result["outcome"] == "gave_up" else "failed"
+        lines = [f"calculation  {ended} ({result['cause']}): {printable(result['message'] or '')} ({how})"]
+        return [*lines, f"             more of it: matscout logs {result['id'][:SHORT_CALCULATION_ID]}"]
     kept = {True: "prototype kept", False: "relaxed into another prototype", None: "prototype not compared"}
     return [
         f"calculation  {result['energy_per_atom']:.4f} eV/atom after {result['n_steps']} steps ({how})",
@@ -221,6 +235,20 @@ def _lines_of_calculation(story: dict[str, Any]) -> list[str]:
             f"{result['space_group_after']}, {kept[result['prototype_kept']]}"
         ),
     ]
+
+
+def _unfinished(story: dict[str, Any]) -> str:
+    """Say where a calculation is that has no result."""
+    attempts = story["attempts"]
+    if story["calculation_state"] is None:
+        return "none"
+    if not attempts:
+        return "waits to be started"
+    last = attempts[-1]
+    if story["calculation_state"] == "running":
+        return f"attempt {last['number']} is in a job or runs, since {last['started']}"
+    cause = f" ({last['cause']})" if last["cause"] else ""
+    return f"waits for attempt {last['number'] + 1}: the last one {last['outcome']}{cause}"
 
 
 def _lines_of_label(label: Label) -> list[str]:

@@ -115,18 +115,18 @@ class _Timing:
 
 def _measured(uri: str, spec: CampaignSpec, requests: tuple[CalculationRequest, ...]) -> _Timing:
     """Take times from the store where it has some of this protocol, else the protocol's own estimate."""
+    from matscout.db.documents import ENDED
     from matscout.db.store import FILE, connect
-    from matscout.workflows.calculations import get_protocol
 
-    protocol = get_protocol(spec.protocol)
+    protocol = spec.full_protocol()
     rough = _Timing(protocol.seconds_per_site, "a rough estimate: the store has no times yet", frozenset())
     if "://" not in uri and not (Path(uri) / FILE).exists():
         return rough
     with connect(uri, read_only=True, must_exist=True) as store:
         calculations = store.collection("calculations")
-        query = {"request.protocol_id": protocol.id, "state": "finished"}
+        query = {"request.protocol_id": protocol.id, "state": "completed"}
         found = list(calculations.find(query, {"result.seconds": 1, "request.geometry.species": 1}).limit(500))
-        ended = {"_id": {"$in": [r.id for r in requests]}, "state": {"$in": ["finished", "failed"]}}
+        ended = {"_id": {"$in": [r.id for r in requests]}, "state": {"$in": list(ENDED)}}
         done = frozenset(document["_id"] for document in calculations.find(ended, {"_id": 1}))
     if not found:
         return rough

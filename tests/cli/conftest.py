@@ -2,13 +2,20 @@
 
 import json
 import sys
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from pymatgen.entries.computed_entries import ComputedEntry
 
 from matscout.cli import main
+from matscout.db.documents import CalculationRequest
 from matscout.settings import get_settings
+from matscout.workflows.calculations.causes import Finding
+from matscout.workflows.calculations.run import calculate
+from matscout.workflows.launch.allocation import LauncherStart, announce, read_allocation
+from matscout.workflows.launch.folders import LOG, RESULT, Claim, claim, failure, read_request
 from matscout.workflows.stability import read_entries
 
 SALT = {"Na": -1.3, "Cl2": -3.6, "NaCl": -7.2, "Na3Cl": -7.6}
@@ -93,3 +100,119 @@ def diagram(iron_oxides):
     from pymatgen.analysis.phase_diagram import PhaseDiagram
 
     return PhaseDiagram(read_entries(iron_oxides))
+
+
+SMALL = """\
+name: small
+space:
+  prototypes: [cubic-perovskite]
+  elements: {A: [K, Rb], B: [Mg, Ca], X: [F]}
+protocol: chgnet-static
+references: {source: computed, prototypes_per_stoichiometry: 1}
+budget: {calculations: 3, first_batch: 2, batch: 1}
+"""
+"""A campaign of four candidates whose calculations take milliseconds."""
+
+WORKER = """\
+{name}:
+  scheduler: {kind}
+  launch_folder: {folder}/scratch
+  walltime: 01:00:00
+  per_allocation: 100
+  cleanup: {{completed: nothing, failed: nothing}}
+"""
+
+
+PROGRAMS = {
+    "slurm": ("sbatch", "squeue", "scontrol", "sacct", "scancel"),
+    "pbs": ("qsub", "qstat", "qselect", "qdel"),
+    "sge": ("qsub", "qstat", "qacct", "qdel"),
+    "lsf": ("bsub", "bjobs", "bkill"),
+}
+
+
+class Centre:
+    """A folder with a campaign and a file of workers, and a cluster whose nodes work when they are told to.
+
+    The scheduler is played by programs that keep a job table in a file.
+    """
+
+    def __init__(self, folder, kind):
+        self.folder = folder
+        self.file = folder / "small.yaml"
+        self.file.write_text(SMALL)
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self.table = self.bin / "table.json"
+        self.become(kind)
+
+    def become(self, kind):
+        """Have the programs of another scheduler, and a worker that uses it."""
+        self.workers(kind)
+        self.table.write_text(json.dumps({"kind": kind, "mood": "well", "next": 101, "jobs": {}}))
+        source = Path(__file__).parents[1] / "workflows" / "launch" / "schedulers" / "fake_programs.py"
+        for program in PROGRAMS[kind]:
+            (self.bin / program).write_text(f"#!{sys.executable} -IS\n{source.read_text()}")
+            (self.bin / program).chmod(0o755)
+
+    def workers(self, kind, *names):
+        text = "".join(WORKER.format(name=name, kind=kind, folder=self.folder) for name in names or ("cluster",))
+        (self.folder / "workers.yaml").write_text(text + "here: {scheduler: local}\n")
+
+    def jobs(self):
+        return json.loads(self.table.read_text())["jobs"]
+
+    def change(self, state=None, **keys):
+        """Give all jobs that wait a state, or change the table itself."""
+        table = json.loads(self.table.read_text()) | keys
+        for job in table["jobs"].values():
+            job["state"] = state if state and job["state"] == "waiting" else job["state"]
+        self.table.write_text(json.dumps(table))
+
+    def work(self, fails=lambda _request: None):
+        """Let the nodes do what waits; `fails` gives the cause of a request that is to fail."""
+        for allocation in (self.folder / "scratch").glob("*/allocations/*/allocation.json"):
+            if not (allocation.parent / "done").exists():
+                (allocation.parent / "done").touch()
+                self._do(allocation.parent, fails)
+        self.change("completed")
+
+    @staticmethod
+    def _do(folder, fails):
+        when = "2026-01-01T00:00:00Z"
+        given = read_allocation(folder)
+        announce(folder, LauncherStart(launcher="l", allocation=given.id, host="n", pid=1, started=when))
+        for launch in map(Path, (one.folder for one in given.launches)):
+            assert claim(launch, Claim(launcher="l", host="n", pid=1, started=when))
+            request = read_request(launch)
+            (launch / LOG).write_text("first line\nthe last line\n")
+            if cause := fails(request):
+                finding = Finding(cause=cause, evidence=f"log.txt: {cause}!", message=f"it failed by {cause}")
+                (launch / RESULT).write_text(failure(request, finding).model_dump_json())
+            else:
+                (launch / RESULT).write_text(_calculated(request.model_dump_json()))
+
+
+@cache
+def _calculated(request):
+    with TemporaryDirectory() as folder:
+        return calculate(CalculationRequest.model_validate_json(request), Path(folder)).model_dump_json()
+
+
+@pytest.fixture(scope="session")
+def make_centre():
+    """Return what makes a centre in a folder, whose programs are to be put on PATH."""
+    return Centre
+
+
+@pytest.fixture
+def centre(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    return Centre(tmp_path, "slurm")
+
+
+@pytest.fixture
+def submitted(centre, matscout):
+    """A centre where the campaign is on the queue."""
+    matscout("submit", "--worker", "cluster")
+    return centre

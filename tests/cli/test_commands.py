@@ -109,7 +109,7 @@ def test_explain_tells_the_whole_story(done):
             assert part in story
     content = json.loads(matscout("explain", best["candidate_id"], "--json", cwd=folder).stdout)
     assert content["label"]["e_above_hull"] == best["e_above_hull"]
-    assert content["calculation"]["outcome"] == "finished"
+    assert content["calculation"]["outcome"] == "completed"
 
 
 def test_explain_of_one_never_calculated_says_what_is_expected_of_it(done):

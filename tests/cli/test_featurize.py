@@ -63,7 +63,7 @@ def test_a_store_gives_the_crystals_before_they_were_calculated(featurize, tmp_p
     )
     with connect(str(tmp_path / "store")) as store:
         store.collection("calculations").insert_one(
-            {"_id": request.id, "state": "finished", "request": request.model_dump(mode="json"), "result": None}
+            {"_id": request.id, "state": "completed", "request": request.model_dump(mode="json"), "result": None}
         )
     said = json.loads(featurize("store", "-o", "features.parquet", "--features", "geometry", "--json"))
     frame = pd.read_parquet(tmp_path / "features.parquet")
