@@ -91,7 +91,7 @@ def test_kill_9_at_twenty_random_moments_changes_nothing(tmp_path, undisturbed):
         kills += kill_until_done(folder, dice, seconds, 20 - kills)
         assert documents(folder) == expected
         outcomes = [[a["outcome"] for a in c["attempts"]] for c in calculations(folder).values()]
-        assert all(o[-1] in {"finished", "failed"} and set(o[:-1]) <= {"interrupted"} for o in outcomes)
+        assert all(o[-1] in {"completed", "failed"} and set(o[:-1]) <= {"interrupted"} for o in outcomes)
         assert any(len(o) > 1 for o in outcomes)
         rounds += 1
 
@@ -112,7 +112,7 @@ def kill_until_done(folder, dice, seconds, most):
         for key, before in finished.items():
             assert now[key]["result"] == before["result"]
             assert now[key]["attempts"] == before["attempts"]
-        finished = {key: c for key, c in now.items() if c["state"] in {"finished", "failed"}}
+        finished = {key: c for key, c in now.items() if c["state"] in {"completed", "failed"}}
     run(folder, "run", "killed.yaml")
     return most
 
