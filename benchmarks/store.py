@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH = 1_000
-STATES = ("waiting", "running", "finished", "failed")
+STATES = ("waiting", "running", "completed", "failed")
 
 
 def document(number: int) -> dict[str, Any]:
@@ -58,11 +58,11 @@ def tasks(collection: Any, documents: int) -> dict[str, tuple[Callable[[int], ob
             50,
         ),
         "page of 20, one state, sorted": (
-            lambda run: list(collection.find({"state": "finished"}).sort("energy", 1).skip(20 * run).limit(20)),
+            lambda run: list(collection.find({"state": "completed"}).sort("energy", 1).skip(20 * run).limit(20)),
             50,
         ),
         "page of 20, sorted by no index": (lambda _: list(collection.find().sort("request.subject", 1).limit(20)), 5),
-        "count of a state": (lambda _: collection.count_documents({"state": "finished"}), 50),
+        "count of a state": (lambda _: collection.count_documents({"state": "completed"}), 50),
         "group by state": (
             lambda _: list(collection.aggregate([{"$group": {"_id": "$state", "n": {"$sum": 1}}}])),
             3,
