@@ -9,13 +9,17 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from matscout.db.documents import ENDED
+from matscout.errors import UserError
+from matscout.workflows.calculations.protocols import get_protocol
 
 if TYPE_CHECKING:
     from matscout.db.documents import Calculation
     from matscout.db.store import Store
     from matscout.workflows.launch.allocations import AllocationRecord, Allocations
-    from matscout.workflows.launch.worker_keys import Cleanup
+    from matscout.workflows.launch.worker_keys import Cleanup, Keep
     from matscout.workflows.launch.workers_file import Worker
 
 SWEEP_SECONDS = 3600.0
@@ -28,7 +32,7 @@ ALLOCATIONS = "allocations"
 def clean_up(calculation: Calculation, cleanup: Cleanup) -> None:
     """Remove what is not to be kept of a calculation that has ended, its result being in the store."""
     completed = calculation.state == "completed"
-    wanted = cleanup.completed if completed else cleanup.failed
+    wanted = _of_completed(calculation.request.protocol, cleanup) if completed else cleanup.failed
     folders = list(dict.fromkeys(Path(attempt.folder).parent for attempt in calculation.attempts))
     if wanted == "all":
         for folder in folders:
@@ -68,17 +72,26 @@ def sweep(store: Store, allocations: Allocations, worker: Worker, place: str) ->
 
 def _over(store: Store, ids: list[str], cleanup: Cleanup) -> list[str]:
     """Return those calculations of which nothing is to be kept any more."""
-    states = (["completed"] if cleanup.completed == "all" else []) + ["failed", "gave_up"]
-    found = store.collection("calculations").find(
-        {"_id": {"$in": ids}, "state": {"$in": states}}, {"state": 1, "attempts": 1}
-    )
-    return [
-        document["_id"]
-        for document in found
-        if document["state"] == "completed"
-        or cleanup.failed == "all"
-        or _is_past(document["attempts"][-1]["ended"], cleanup)
-    ]
+    columns = {"state": 1, "attempts": 1, "request": 1}
+    found = store.collection("calculations").find({"_id": {"$in": ids}, "state": {"$in": list(ENDED)}}, columns)
+    return [document["_id"] for document in found if _is_over(document, cleanup)]
+
+
+def _is_over(document: dict[str, Any], cleanup: Cleanup) -> bool:
+    if document["state"] == "completed":
+        return _of_completed(document["request"]["protocol"], cleanup) == "all"
+    return cleanup.failed == "all" or _is_past(document["attempts"][-1]["ended"], cleanup)
+
+
+def _of_completed(protocol: str, cleanup: Cleanup) -> Keep:
+    """Say what is removed of a completed calculation: whoever pays for DFT wants to see its outputs."""
+    if cleanup.completed is not None:
+        return cleanup.completed
+    try:
+        code = get_protocol(protocol).code
+    except UserError:  # an older store may know protocols that are no more
+        return "large"
+    return "all" if code == "chgnet" else "large"
 
 
 def _is_past(ended: str | None, cleanup: Cleanup) -> bool:

@@ -125,8 +125,10 @@ class Cleanup(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    completed: Keep = Field(
-        default="all", description="Removed once the result of a completed calculation is in the store"
+    completed: Keep | None = Field(
+        default=None,
+        description="Removed once the result of a completed calculation is in the store; if left out, all of CHGNet's, "
+        "whose result is all there is, and large files of other codes",
     )
     failed: Keep = Field(default="large", description="Removed once a failed calculation is in the store")
     large: tuple[str, ...] = Field(default=_LARGE, description="Names of large files, for: large")

@@ -28,7 +28,7 @@ class Site:
         self.root = root / "s1"
         self.launch_folder = root
 
-    def calculation(self, name, state, *, days=0.0, attempts=1):
+    def calculation(self, name, state, *, days=0.0, attempts=1, protocol="chgnet-relax"):
         made = []
         for number in range(1, attempts + 1):
             folder = self.root / name / str(number)
@@ -39,7 +39,7 @@ class Site:
                 Attempt(number=number, folder=str(folder), started="", ended=days_ago(days), outcome="interrupted")
             )
         request = CalculationRequest(
-            id=name, protocol="p", protocol_id="p", geometry=GEOMETRY, subject=f"candidate:{name}"
+            id=name, protocol=protocol, protocol_id="p", geometry=GEOMETRY, subject=f"candidate:{name}"
         )
         calculation = Calculation(request=request, state=state, attempts=tuple(made))
         self.store.collection("calculations").insert_one({"_id": name, **calculation.model_dump(mode="json")})
@@ -72,6 +72,15 @@ def site(tmp_path, monkeypatch):
 
 def test_of_a_completed_calculation_nothing_stays_earlier_attempts_included(site):
     clean_up(site.calculation("c", "completed", attempts=3), Cleanup())
+    assert not (site.root / "c").exists()
+
+
+@pytest.mark.parametrize("protocol", ["vasp-mp-gga", "gpaw-pbe", "one-that-is-no-more"])
+def test_of_a_completed_one_by_density_functional_theory_the_outputs_stay(site, protocol):
+    clean_up(site.calculation("c", "completed", protocol=protocol), Cleanup())
+    site.sweep()
+    assert [path.name for path in (site.root / "c" / "1").iterdir()] == ["OUTCAR"]
+    site.sweep(completed="all")
     assert not (site.root / "c").exists()
 
 

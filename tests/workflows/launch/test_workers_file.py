@@ -39,7 +39,7 @@ def test_the_least_that_a_worker_needs(read):
     assert (cluster.name, cluster.scheduler, cluster.walltime) == ("cluster", "slurm", 86_400)
     assert (cluster.cores, cluster.ranks, cluster.per_allocation, cluster.max_queued) == (1, 1, 1, 10)
     assert cluster.launch_folder == Path("/scratch/runs")
-    assert cluster.cleanup.completed == "all"
+    assert cluster.cleanup.completed is None
 
 
 def test_all_that_it_may_be_told(read):
