@@ -14,10 +14,10 @@ from matscout.db.documents import (
     CalculationResult,
     Geometry,
     IonicStep,
-    Label,
     now,
 )
 from matscout.db.files import write_text
+from matscout.db.labels import Label
 from matscout.workflows.calculations.protocols import get_protocol
 from matscout.workflows.launch.allocation import LauncherStart, announce, read_allocation
 from matscout.workflows.launch.folders import RESULT, Claim, claim, read_request
@@ -98,11 +98,11 @@ def result_of(request: CalculationRequest) -> CalculationResult:
     )
 
 
-def worker(folder: Path, *, per_allocation: int, scheduler: str = "slurm") -> Worker:
+def worker(folder: Path, *, per_allocation: int) -> Worker:
     """Return a worker that packs so many calculations into a job, and has no limit of jobs."""
     return Worker(
         name=WORKER,
-        scheduler=scheduler,
+        scheduler="slurm",
         launch_folder=folder,
         walltime="01:00:00",
         per_allocation=per_allocation,

@@ -1,4 +1,4 @@
-"""The documents: what is kept of a calculation, a choice, a label, a campaign.
+"""The documents: what is kept of a calculation and of a choice; `matscout.db.labels` has what is made of them.
 
 Every field is described with its unit where it is defined. Documents are plain data: they open no store, and what is
 written is exactly ``model_dump(mode="json")``.
@@ -35,6 +35,11 @@ Cause = Literal[
 def now() -> str:
     """Return the present time in UTC as ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def seconds_since(time: str) -> float:
+    """Return how long ago a time was that `now` gave, s."""
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
 
 
 def content_hash(content: Any, length: int = 16) -> str:
@@ -297,83 +302,3 @@ class Selection(Document):
     )
     hull_version: str | None = Field(default=None, description="Content hash of the hull's entries")
     n_train: int = Field(default=0, description="Completed calculations the surrogate learned from")
-
-
-class Label(Document):
-    """Where a completed calculation stands relative to the hull."""
-
-    candidate_id: str = Field(description="Id of the candidate")
-    calculation_id: str = Field(description="Id of its calculation")
-    formula: str = Field(description="Reduced formula")
-    prototype: str = Field(description="Prototype it started as")
-    round: int | None = Field(description="Round in which it was chosen; none where only an exhaustive run did")
-    formation_energy: float = Field(description="eV/atom")
-    e_above_hull: float = Field(description="Distance to the hull of references and candidates, eV/atom; 0 when stable")
-    decomposition_energy: float = Field(
-        description="Distance to that hull without its own composition, eV/atom; negative when stable"
-    )
-    decomposition: dict[str, float] = Field(description="Competing phases and their atomic fractions")
-    within_threshold: bool = Field(description="Whether e_above_hull is at most the campaign's threshold")
-    prototype_kept: bool | None = Field(description="Whether it relaxed into its own prototype")
-    same_crystal_as: str | None = Field(default=None, description="Candidate it relaxed into the same crystal as")
-    known_as: str | None = Field(default=None, description="Reference entry that is the same crystal")
-    hull_version: str = Field(description="Content hash of the hull's entries")
-    competitors: dict[str, int] = Field(description="Entries considered, by number of elements, itself not among them")
-    competing_systems: dict[str, int] = Field(
-        default_factory=dict, description="Entries considered in each chemical system; those without any are left out"
-    )
-    competitor_sources: dict[str, int] = Field(
-        default_factory=dict, description="Entries considered, by where they are from"
-    )
-    judged_against: str = Field(
-        default="",
-        description="Different compositions among them in words, such as 3 elements and 2 binaries alone, no ternaries",
-    )
-    protocol: str = Field(description="Protocol of the energies")
-    protocol_id: str = Field(description="Its content hash")
-    correction: str = Field(description="Correction scheme that joins the energies of the hull")
-    correction_version: str = Field(
-        default="", description="What the scheme depends on: libraries and a hash of its data"
-    )
-    hull_protocols: list[str] = Field(default_factory=list, description="Protocols of the hull's entries")
-    versions: dict[str, str] = Field(description="Versions of the packages that made the label")
-    probability_before: float | None = Field(default=None, description="P(stable, now) when it was chosen")
-
-
-class Found(Document):
-    """How many were found, and what that must be compared with."""
-
-    n_candidates: int = Field(description="Size of the space")
-    n_calculated: int = Field(description="Candidates calculated, failed ones included")
-    n_failed: int = Field(description="Candidates whose calculation failed")
-    n_found: int = Field(description="Unique crystals within the threshold that no reference holds already")
-    n_hits: int = Field(
-        description="Candidates within the threshold that are no reference's crystal, duplicates included"
-    )
-    n_known: int = Field(description="References' crystals that chosen candidates within the threshold became")
-    exact: bool = Field(description="Whether every candidate of the space was calculated")
-    n_stable: float | None = Field(
-        description="Hits in the whole space: counted, or estimated; none without a surrogate"
-    )
-    random_mean: float | None = Field(description="Hits that random choice of as many candidates finds on average")
-    random_low: float | None = Field(description="Lower end of its central 90 % band")
-    random_high: float | None = Field(description="Upper end of its central 90 % band")
-    enrichment: float | None = Field(description="n_hits over random_mean; none when nothing is to be found")
-    ceiling: float | None = Field(description="The largest enrichment possible at this number of calculations")
-    promised: float = Field(
-        description="Sum of P(stable, now) of the candidates chosen with one, when they were chosen"
-    )
-    kept: int = Field(description="How many of these lie within the threshold")
-
-
-class Summary(Document):
-    """The end of a campaign."""
-
-    campaign: str = Field(description="Id of the campaign")
-    stopped: str = Field(description="Which stop rule held, and what it leaves")
-    found: Found = Field(description="The count, beside random choice")
-    labels: tuple[Label, ...] = Field(description="Labels, nearest to the hull first")
-    failures: tuple[dict[str, Any], ...] = Field(default=(), description="Failed calculations with their causes")
-    references: dict[str, Any] = Field(
-        default_factory=dict, description="Where the hull's references come from, their error"
-    )

@@ -369,7 +369,7 @@ def test_a_full_disk_is_told_and_calculations_wait_until_there_is_room(loop_slur
     one = site.plan(1, "fill", "well")
     site.queue.step()
     loop_slurm.wait_for(site.job(one), "FAILED")
-    [(_, end, _)] = launchers(next(small_disk.glob("s1/allocations/*")))
+    [(_, end)] = launchers(next(small_disk.glob("s1/allocations/*")))
     assert end.reason == "machine"
     fill(small_disk / "of-somebody-else")  # a launcher keeps a little space, to say what happened, and gives it up
     step = site.queue.step()
@@ -389,7 +389,7 @@ def test_a_job_that_hangs_is_ended_by_slurm_and_gets_more_time(site, loop_slurm)
     one = site.plan(1, "sleep 300", "well")
     job = starts(site, loop_slurm, one)
     [record] = site.queue.allocations.open()
-    [(start, _, _)] = launchers(Path(record.folder))
+    [(start, _)] = launchers(Path(record.folder))
     time.sleep(3.0)  # longer than such a calculation may take: else it would not be to blame
     os.kill(start.pid, signal.SIGSTOP)  # a launcher whose disk does not answer: it can neither stop nor say anything
     loop_slurm.ask("scontrol", "update", f"JobId={job}", f"EndTime={time.strftime('%Y-%m-%dT%H:%M:%S')}")

@@ -1,4 +1,4 @@
-"""Where calculations run: worker processes of this machine."""
+"""Where calculations run: worker processes of this machine, or jobs on the queues of schedulers."""
 
 from typing import TYPE_CHECKING
 

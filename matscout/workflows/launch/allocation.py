@@ -4,8 +4,8 @@ The controller writes ``allocation.json`` into a folder that the nodes see; the 
 (`matscout.workflows.launch.node`) reads it there and leaves beside it:
 
 ``started.json``
-    which launcher works, on which host, as which job; touched every few seconds while it lives. A second launcher of
-    the same allocation leaves ``started-2.json``, and so on;
+    which launcher works, on which host, as which job. A second launcher of the same allocation leaves
+    ``started-2.json``, and so on;
 ``ended.json``
     how it ended, and what it started (``ended-2.json``, ...).
 """
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 ALLOCATION = "allocation.json"
 
-HEARTBEAT_SECONDS = 10.0
-"""How often a living launcher touches its ``started.json``."""
-
 EXIT_MACHINE = 3
 """Exit code of a launcher whose machine cannot calculate."""
 
@@ -40,9 +37,8 @@ class Launch(Document):
 
     folder: str = Field(description="Launch folder, absolute")
     expected_seconds: float = Field(
-        default=0.0, ge=0, description="How long it may well take: not started where less time is left, s"
+        default=0.0, ge=0, description="How long it may well take: with less time left only a job's first is started, s"
     )
-    time_limit: float | None = Field(default=None, gt=0, description="Stopped after this time, s; None: the walltime")
     own_process: bool = Field(
         default=False, description="In a fresh process, as DFT is; else in one that has loaded its model before"
     )
@@ -59,9 +55,8 @@ class Allocation(Document):
         default=30.0, ge=0, description="Time before the walltime's end at which all that runs is stopped in order, s"
     )
     commands: dict[str, str] = Field(
-        default_factory=dict, description="Run command of each code, such as vasp: srun vasp_std"
+        default_factory=dict, description="Run command of each code that has one, such as vasp: srun vasp_std"
     )
-    environment: dict[str, str] = Field(default_factory=dict, description="Variables for the calculations; no secrets")
     preload: tuple[str, ...] = Field(
         default=(), description="Modules that a shared process loads before its first calculation"
     )
@@ -121,14 +116,9 @@ def read_allocation(folder: Path) -> Allocation:
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def announce(folder: Path, start: LauncherStart) -> tuple[Path, Path]:
-    """Write down that a launcher starts.
-
-    Returns
-    -------
-    Its ``started`` file, to be touched while it lives, and where it is to write how it ended.
-    """
-    return next(files for files in map(_names(folder), count(1)) if create(files[0], start))
+def announce(folder: Path, start: LauncherStart) -> Path:
+    """Write down that a launcher starts; return where it is to write how it ended."""
+    return next(ended for started, ended in map(_names(folder), count(1)) if create(started, start))
 
 
 def _names(folder: Path) -> Callable[[int], tuple[Path, Path]]:
@@ -139,23 +129,17 @@ def _names(folder: Path) -> Callable[[int], tuple[Path, Path]]:
     return of
 
 
-def launchers(folder: Path) -> list[tuple[LauncherStart, LauncherEnd | None, float]]:
-    """Return every launcher of an allocation, how it ended, and when it was last alive.
-
-    Returns
-    -------
-    In the order they started; the time is the file system's, in seconds since 1970.
-    """
+def launchers(folder: Path) -> list[tuple[LauncherStart, LauncherEnd | None]]:
+    """Return every launcher of an allocation and how it ended, in the order they started."""
     found = []
     for started, ended in map(_names(folder), count(1)):
         try:
             start = LauncherStart.model_validate_json(started.read_bytes())
-            alive = started.stat().st_mtime
         except (OSError, ValidationError):
             break
         try:
             end = LauncherEnd.model_validate_json(ended.read_bytes())
         except (OSError, ValidationError):
             end = None
-        found.append((start, end, alive))
+        found.append((start, end))
     return found

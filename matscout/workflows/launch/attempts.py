@@ -21,6 +21,7 @@ from matscout.workflows.launch.folders import CLOSED, failure, prepare, read_req
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from matscout.db.documents import IonicStep
     from matscout.db.store import Store
     from matscout.workflows.calculations.causes import RetryPolicy
 
@@ -85,7 +86,7 @@ class Attempts:
             started=now(),
             outcome="running",
         )
-        self._write(calculation_id, (*calculation.attempts, attempt), "running", None)
+        self._write(calculation, (*calculation.attempts, attempt), "running", None)
         return Path(attempt.folder)
 
     def adjustment(self, calculation: Calculation) -> Adjustment:
@@ -124,8 +125,8 @@ class Attempts:
         before = calculation.model_copy(update={"attempts": calculation.attempts[:-1]})
         return calculation.request.model_copy(update={"adjustments": self.adjustment(before).overrides})
 
-    def interrupted(self, calculation_id: str, finding: Finding | None = None, message: str = "") -> bool:
-        """Record that an attempt was stopped without a result; return whether the calculation is to start again.
+    def interrupted(self, calculation_id: str, finding: Finding | None = None, message: str = "") -> Calculation:
+        """Record that an attempt was stopped without a result; return the calculation, waiting if it is to start again.
 
         Parameters
         ----------
@@ -147,17 +148,15 @@ class Attempts:
         )
         attempts = (*calculation.attempts[:-1], ended)
         if self._next(calculation, attempts) is not None:
-            self._write(calculation_id, attempts, "waiting", None)
-            return True
+            return self._write(calculation, attempts, "waiting", None)
         last = finding or Finding(
             cause="unknown", evidence=message, message=f"stopped {len(attempts)} times: {message}"
         )
-        result = failure(calculation.request, last).model_copy(update={"outcome": "gave_up"})
-        self._write(calculation_id, attempts, "gave_up", result)
-        return False
+        result = failure(self.request(calculation), last).model_copy(update={"outcome": "gave_up"})
+        return self._write(calculation, attempts, "gave_up", result)
 
-    def take_in(self, calculation_id: str, result: CalculationResult) -> bool:
-        """Take a result in; return whether the calculation is to start again."""
+    def take_in(self, calculation_id: str, result: CalculationResult) -> Calculation:
+        """Take a result in; return the calculation, waiting if it is to start again."""
         calculation = self.calculation(calculation_id)
         failed = result.outcome != "completed"
         ended = calculation.attempts[-1].model_copy(
@@ -171,20 +170,18 @@ class Attempts:
         )
         attempts = (*calculation.attempts[:-1], ended)
         if not failed:
-            self._write(calculation_id, attempts, "completed", result)
-            return False
+            return self._write(calculation, attempts, "completed", result, result.steps)
         if self._next(calculation, attempts) is not None:
-            self._write(calculation_id, attempts, "waiting", None)
-            return True
+            return self._write(calculation, attempts, "waiting", None, result.steps)
         retried = any(attempt.outcome == "failed" for attempt in attempts[calculation.forgiven : -1])
         outcome = "gave_up" if retried else "failed"
-        self._write(calculation_id, attempts, outcome, result.model_copy(update={"outcome": outcome}))
-        return False
+        result = result.model_copy(update={"outcome": outcome})
+        return self._write(calculation, attempts, outcome, result, result.steps)
 
     def never_ran(self, calculation_id: str) -> None:
         """Take back an attempt that was written down and never started: it does not count."""
         calculation = self.calculation(calculation_id)
-        self._write(calculation_id, calculation.attempts[:-1], "waiting", None)
+        self._write(calculation, calculation.attempts[:-1], "waiting", None)
 
     def again(self, calculation_id: str) -> None:
         """Let a calculation that ended in failure start again, because somebody asked: its policy begins anew."""
@@ -201,19 +198,27 @@ class Attempts:
 
     def _write(
         self,
-        calculation_id: str,
+        calculation: Calculation,
         attempts: tuple[Attempt, ...],
         state: str,
         result: CalculationResult | None,
-    ) -> None:
+        steps: tuple[IonicStep, ...] = (),
+    ) -> Calculation:
+        """Write what has become of a calculation, and return it so, its ionic steps apart as in the store.
+
+        Those of a completed calculation stand under its id, those of a failed attempt under its number behind the id.
+        """
         self._check_lease()
-        content = None if result is None else result.model_dump(mode="json")
-        steps = [] if content is None else content.pop("steps")
+        calculation_id = calculation.request.id
+        content = None if result is None else result.model_dump(mode="json", exclude={"steps"})
         written = {"state": state, "attempts": [one.model_dump(mode="json") for one in attempts], "result": content}
         with self.store.transaction():
             if steps:
-                self._keep_steps({"_id": calculation_id, "steps": steps})
+                key = calculation_id if state == "completed" else f"{calculation_id}#{attempts[-1].number}"
+                self._keep_steps({"_id": key, "steps": [step.model_dump(mode="json") for step in steps]})
             self._calculations.update_one({"_id": calculation_id}, {"$set": written})
+        kept = None if result is None else result.model_copy(update={"steps": ()})
+        return calculation.model_copy(update={"state": state, "attempts": attempts, "result": kept})
 
     def _keep_steps(self, document: dict[str, Any]) -> None:
         try:

@@ -7,11 +7,10 @@ calculations' folders. What a crash has left, and what is to stay for some days,
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matscout.db.documents import ENDED
+from matscout.db.documents import ENDED, seconds_since
 from matscout.errors import UserError
 from matscout.workflows.calculations.protocols import get_protocol
 
@@ -54,27 +53,36 @@ def clean_up_allocation(record: AllocationRecord) -> None:
 
 
 def sweep(store: Store, allocations: Allocations, worker: Worker, place: str) -> None:
-    """Remove a worker's folders whose time has come, unless that was done a short while ago."""
-    assert worker.launch_folder is not None
+    """Remove a worker's folders whose time has come, unless that was done a short while ago.
+
+    Another worker may have the same launch folder: of each calculation that worker decides which had it last.
+    """
     root = worker.launch_folder / place
     if not root.is_dir() or not allocations.is_due(worker.name, "swept", SWEEP_SECONDS):
         return
     folders = {path.name: path for path in root.iterdir() if path.name != ALLOCATIONS}
-    for name in _over(store, list(folders), worker.cleanup):
+    for name in _over(store, allocations, worker, list(folders)):
         shutil.rmtree(folders[name], ignore_errors=True)
     left = [path.name for path in (root / ALLOCATIONS).glob("*")]
     for record in allocations.ended(left):
+        if record.worker != worker.name:
+            continue
         if _is_past(record.ended, worker.cleanup):
             shutil.rmtree(record.folder, ignore_errors=True)
         else:
             clean_up_allocation(record)
 
 
-def _over(store: Store, ids: list[str], cleanup: Cleanup) -> list[str]:
-    """Return those calculations of which nothing is to be kept any more."""
+def _over(store: Store, allocations: Allocations, worker: Worker, ids: list[str]) -> list[str]:
+    """Return those calculations of a worker of which nothing is to be kept any more."""
     columns = {"state": 1, "attempts": 1, "request": 1}
-    found = store.collection("calculations").find({"_id": {"$in": ids}, "state": {"$in": list(ENDED)}}, columns)
-    return [document["_id"] for document in found if _is_over(document, cleanup)]
+    query = {"_id": {"$in": ids}, "state": {"$in": list(ENDED)}}
+    found = [one for one in store.collection("calculations").find(query, columns) if _is_over(one, worker.cleanup)]
+    jobs = {
+        one["_id"]: [attempt["allocation"] for attempt in one["attempts"] if attempt["allocation"]] for one in found
+    }
+    workers = allocations.workers_of(job for given in jobs.values() for job in given[-1:])
+    return [one for one, given in jobs.items() if given and workers.get(given[-1]) == worker.name]
 
 
 def _is_over(document: dict[str, Any], cleanup: Cleanup) -> bool:
@@ -98,4 +106,4 @@ def _is_past(ended: str | None, cleanup: Cleanup) -> bool:
     """Whether what ended then has been kept for its days."""
     if ended is None or cleanup.failed_after_days is None:
         return False
-    return datetime.now(UTC) - datetime.fromisoformat(ended) > timedelta(days=cleanup.failed_after_days)
+    return seconds_since(ended) > cleanup.failed_after_days * 86_400

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from matscout.db.documents import ENDED
 from matscout.errors import UserError
 from matscout.workflows.calculations.causes import Finding, classify
+from matscout.workflows.calculations.protocols import get_protocol
 from matscout.workflows.launch.allocations import Allocations
 from matscout.workflows.launch.attempts import Attempts, launch_folder_of, start_attempt
 from matscout.workflows.launch.folders import LOCK, LOG, failure, read_result
@@ -24,9 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from matscout.db.documents import CalculationRequest, CalculationResult
+    from matscout.db.documents import Calculation, CalculationRequest, CalculationResult
     from matscout.db.store import Store
     from matscout.workflows.launch.pool import Answer, WorkerPool
+
+TIME_LIMIT = 3600.0
+"""Least wall time after which a calculation is killed on this machine, s."""
+
+_OVER_ESTIMATE = 3.0
+"""How many times as long as its protocol's estimate a calculation may take."""
 
 
 class Controller:
@@ -56,9 +63,9 @@ class Controller:
         """
         taken = interrupted = 0
         on_queue = {one for record in Allocations(self.store).open() for one in record.calculations}
-        for calculation in self.attempts.running():
-            if calculation.request.id in on_queue:
-                continue
+        running = self.store.collection("calculations").find({"state": "running"}, {"_id": 1})
+        left = {document["_id"] for document in running} - on_queue
+        for calculation in self.attempts.running(sorted(left)):
             folder = launch_folder_of(calculation)
             _wait_for_worker(folder)
             result = _left_result(folder)
@@ -124,7 +131,7 @@ class Controller:
                 request = waiting.popleft()
                 folder, time_factor = self._begin(request.id)
                 running[folder] = request
-                pool.submit(folder, time_factor=time_factor)
+                pool.submit(folder, time_limit=time_factor * time_limit(request))
             for answer in pool.wait(0.2):
                 request = running.pop(answer.folder)
                 result = self._settle(request, answer)
@@ -159,7 +166,7 @@ class Controller:
             result = read_result(answer.folder)
         except ValueError as error:
             said = f"the worker's result cannot be read: {error}"
-            result = failure(request, Finding(cause="parse", evidence=said, message=said))
+            result = self._failed(request, Finding(cause="parse", evidence=said, message=said))
         if result is None and answer.outcome == "done":
             raise UserError(f"the result of {request.subject} vanished from {answer.folder}")
         if result is not None:
@@ -167,19 +174,30 @@ class Controller:
         said = answer.message or ""
         if answer.outcome == "timeout":
             finding = Finding(cause="walltime", evidence=said, message=said)
-            return self._take_in(failure(request, finding), answer.folder)
+            return self._take_in(self._failed(request, finding), answer.folder)
         finding = classify(answer.folder, exit_code=answer.exit_code)
-        if self.attempts.interrupted(request.id, finding.model_copy(update={"message": said})):
-            return None
-        return self._ended(request.id, answer.folder)
+        stopped = self.attempts.interrupted(request.id, finding.model_copy(update={"message": said}))
+        return _result_of(stopped, answer.folder)
+
+    def _failed(self, request: CalculationRequest, finding: Finding) -> CalculationResult:
+        """Make the result of a worker that could not write its own, with what was changed in this attempt."""
+        return failure(self.attempts.request(self.attempts.calculation(request.id)), finding)
 
     def _take_in(self, result: CalculationResult, folder: Path) -> CalculationResult | None:
-        return None if self.attempts.take_in(result.id, result) else self._ended(result.id, folder)
+        return _result_of(self.attempts.take_in(result.id, result), folder)
 
-    def _ended(self, calculation_id: str, folder: Path) -> CalculationResult:
-        result = self.results([calculation_id])[calculation_id]
-        _tidy(folder.parent, completed=result.outcome == "completed")
-        return result
+
+def time_limit(request: CalculationRequest) -> float:
+    """Return after which wall time a first attempt is killed on this machine, s."""
+    estimate = get_protocol(request.protocol).seconds_per_site * len(request.geometry.species)
+    return max(TIME_LIMIT, _OVER_ESTIMATE * estimate)
+
+
+def _result_of(calculation: Calculation, folder: Path) -> CalculationResult | None:
+    """Return the result of a calculation whose attempt lies in a folder; None where it is to start again."""
+    if calculation.result is not None:
+        _tidy(folder.parent, completed=calculation.state == "completed")
+    return calculation.result
 
 
 def _tidy(folder: Path, *, completed: bool) -> None:

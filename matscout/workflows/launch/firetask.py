@@ -1,7 +1,7 @@
-"""A calculation as FireWorks' own launcher would run it: what a Firework of ours holds.
+"""What a Firework of ours holds: its calculation as a task of FireWorks, so that ``lpad`` can read and show it.
 
-Our launcher on the nodes needs no LaunchPad and does not use it; on a LaunchPad in MongoDB, ``rlaunch`` can run such a
-Firework as any other.
+Our launcher on the nodes runs the calculation without it. Who starts ``rlaunch`` on such a LaunchPad, against the
+advice of the docs, gets the result into the LaunchPad alone and not into the store.
 """
 
 from __future__ import annotations

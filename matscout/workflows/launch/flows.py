@@ -13,6 +13,7 @@ import shutil
 from contextlib import chdir
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from matscout.db.files import write_text
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 FLOW = "flow.json"
 OUTPUT = "output.json"
+
+INTERRUPTED = ".interrupted"
+"""What the folder of a job is called behind its name when the job is started anew."""
 
 FLOW_OUTPUT = "output"
 """The key of the Flow's own output, where it has one."""
@@ -132,6 +136,18 @@ def carry_over(earlier: Path, folder: Path) -> int:
     return carried
 
 
+def finished_outputs(folder: Path) -> list[tuple[str, Any]]:
+    """Return names and outputs of those jobs of a folder's Flow that ended, in this order, as plain data."""
+    documents = [json.loads(path.read_text())["document"] for path in folder.glob(f"*/{OUTPUT}")]
+    return [(document["name"], document["output"]) for document in sorted(documents, key=itemgetter("completed_at"))]
+
+
+def unfinished_folders(folder: Path) -> list[tuple[str, Path]]:
+    """Return the folders of those jobs of a folder's Flow that began and did not end, with what begins their names."""
+    begun = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.suffix != INTERRUPTED]
+    return [(path.name.rsplit("-", 2)[0], path) for path in begun if not (path / OUTPUT).exists()]
+
+
 @dataclass
 class _Run:
     """One run through a Flow, in the order of jobflow's own local runner."""
@@ -172,7 +188,7 @@ class _Run:
         folder = self.folder / _folder_name(job)
         if folder.exists():
             # What an interrupted start left could mislead a code; the last such is kept to be looked at.
-            left = folder.with_name(folder.name + ".interrupted")
+            left = folder.with_name(folder.name + INTERRUPTED)
             shutil.rmtree(left, ignore_errors=True)
             folder.rename(left)
         folder.mkdir()

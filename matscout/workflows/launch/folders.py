@@ -1,7 +1,7 @@
 """Launch folders: how a controller asks for a calculation, and how a worker answers.
 
-A folder holds one attempt. Its files appear complete or not at all, so that it may be read at any moment, also after a
-power cut:
+A folder holds one attempt. Its files appear complete or not at all, so that it may be read at any moment; after a power
+cut a claim may be empty, and is a claim nonetheless:
 
 ``job.json``
     the request;

@@ -45,7 +45,9 @@ def why(seen: Look, folder: Path, record: AllocationRecord, state: JobState) -> 
     state
         What the scheduler says of the job.
     """
-    if seen.problem is not None:
+    if seen.state == "gone":
+        finding = Finding(cause="node", evidence=f"no folder {folder}", message="its launch folder is gone")
+    elif seen.problem is not None:
         finding = Finding(cause="parse", evidence=seen.problem, message="its result is there, but cannot be read")
     elif seen.interruption is not None:
         told = seen.interruption

@@ -9,13 +9,15 @@ which does it one by one and in about ten steps each. Its states here:
 - ``RESERVED``: in an allocation that was submitted, not started yet as far as we know;
 - ``RUNNING``: a launcher on a node has claimed it;
 - ``COMPLETED``, ``FIZZLED``: its result is in the store, as a success or a failure;
-- ``PAUSED``: held back by the user; ``DEFUSED``: cancelled.
+- ``PAUSED``: held back, as its campaign is paused.
+
+``DEFUSED`` and ``ARCHIVED`` are left to those who use ``lpad``.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections import Counter
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -44,35 +46,6 @@ _AT_ONCE = 500
 """Calculations that are added in one go: bounds the memory."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A calculation that an allocation has, or had last.
-
-    Attributes
-    ----------
-    calculation_id
-        Of the request.
-    firework_id, launch_id
-        FireWorks' numbers; `launch_id` is that of the last launch.
-    state
-        As FireWorks calls it.
-    worker
-        Name of the worker.
-    folder
-        Launch folder.
-    allocation_id
-        Of our allocation.
-    """
-
-    calculation_id: str
-    firework_id: int
-    launch_id: int
-    state: str
-    worker: str
-    folder: str
-    allocation_id: str
-
-
 class Ledger:
     """The LaunchPad of a store, in words of calculations.
 
@@ -97,21 +70,22 @@ class Ledger:
     def prepare(self) -> None:
         """Make FireWorks' counters and indexes where the store has none yet."""
         if self._numbers.find_one({}) is None:
-            self._numbers.insert_one({"_id": -1, "next_fw_id": 1, "next_launch_id": 1})
             self.launchpad.tuneup(bkground=False)
             self._fireworks.create_index("spec.calculation")
+            # Last, as it tells that all of it is there.
+            self._numbers.insert_one({"_id": -1, "next_fw_id": 1, "next_launch_id": 1})
 
-    def add(self, requests: Iterable[CalculationRequest], worker: str, priority: int = 0) -> int:
+    def add(self, requests: Iterable[CalculationRequest], worker: str) -> int:
         """Add calculations that are not there yet; return how many."""
         wanted = {request.id: request for request in requests}
         for known in self.known(list(wanted)):
             del wanted[known]
         new = list(wanted.values())
         for start in range(0, len(new), _AT_ONCE):
-            self._add(new[start : start + _AT_ONCE], worker, priority)
+            self._add(new[start : start + _AT_ONCE], worker)
         return len(new)
 
-    def _add(self, requests: Sequence[CalculationRequest], worker: str, priority: int) -> None:
+    def _add(self, requests: Sequence[CalculationRequest], worker: str) -> None:
         from fireworks import Firework, Workflow
 
         from matscout.workflows.launch.firetask import CalculationTask
@@ -127,7 +101,7 @@ class Ledger:
                     "subject": request.subject,
                     "request": request.model_dump(mode="json"),
                     "_category": worker,
-                    "_priority": priority,
+                    "_priority": 0,  # `lpad set_priority` may change it
                 }
                 name = f"{request.geometry.reduced_formula} {request.protocol}"
                 firework = Firework([task], spec=spec, name=name, state="READY", fw_id=number)
@@ -152,8 +126,8 @@ class Ledger:
         query = {"spec.calculation": {"$in": list(calculation_ids)}, "state": {"$in": list(AT_REST)}}
         numbers = [document["fw_id"] for document in self._fireworks.find(query, {"fw_id": 1})]
         with self._store.transaction():  # LaunchPad.delete_wf prints what it does; each workflow is one calculation
-            self.launchpad.workflows.delete_many({"nodes": {"$in": numbers}})
-            self.launchpad.launches.delete_many({"fw_id": {"$in": numbers}})
+            self._workflows.delete_many({"nodes": {"$in": numbers}})
+            self._launches.delete_many({"fw_id": {"$in": numbers}})
             self._fireworks.delete_many({"fw_id": {"$in": numbers}})
 
     def move(self, calculation_ids: Sequence[str], worker: str) -> int:
@@ -224,6 +198,8 @@ class Ledger:
         outcomes
             Whether it completed, and what `lpad` is to show of its result, by its id.
         """
+        if not outcomes:
+            return
         from fireworks import FWAction
 
         fireworks = self._of_all(outcomes)
@@ -275,21 +251,21 @@ class Ledger:
             self._become(after, {firework["fw_id"]: {} for firework in found})
         return len(found)
 
-    def live(self) -> list[Entry]:
-        """Return the calculations that allocations have."""
-        return self._entries({"state": {"$in": list(LIVE)}})
-
     def ids_in(self, states: Sequence[str]) -> list[str]:
         """Return the ids of the calculations in some states."""
         return [one["spec"]["calculation"] for one in self._documents({"state": {"$in": list(states)}})]
 
-    def counts(self, calculation_ids: Sequence[str] | None = None) -> dict[str, int]:
-        """Count calculations by state, of all or of those asked for."""
-        found = self._documents({}) if calculation_ids is None else self._of(calculation_ids).values()
-        counts: dict[str, int] = {}
-        for document in found:
-            counts[document["state"]] = counts.get(document["state"], 0) + 1
-        return counts
+    def counts(self) -> dict[str, int]:
+        """Count calculations by state."""
+        return dict(Counter(document["state"] for document in self._documents({})))
+
+    def astray(self, workers: Sequence[str]) -> dict[str, int]:
+        """Count the calculations to be submitted to others than some workers, by the names of those."""
+        ready = self._fireworks.count_documents({"state": "READY"})
+        if ready == self._fireworks.count_documents({"state": "READY", "spec._category": {"$in": list(workers)}}):
+            return {}  # as it is all but always, told from the indexes alone
+        query = {"state": "READY", "spec._category": {"$nin": list(workers)}}
+        return dict(Counter(document["spec"]["_category"] for document in self._documents(query)))
 
     # -- FireWorks' documents ------------------------------------------------------------------------------------
 
@@ -343,26 +319,6 @@ class Ledger:
             workflows.append(UpdateOne({"nodes": number}, {"$set": fields}))
         self._fireworks.bulk_write(fireworks, ordered=False)
         self._workflows.bulk_write(workflows, ordered=False)
-
-    def _entries(self, query: dict[str, Any]) -> list[Entry]:
-        found = [one for one in self._documents(query) if one["launches"]]
-        numbers = [one["launches"][-1] for one in found]
-        launches = {launch["launch_id"]: launch for launch in self._launches.find({"launch_id": {"$in": numbers}})}
-        return [_entry(one, launches[one["launches"][-1]]) for one in found]
-
-
-def _entry(firework: dict[str, Any], launch: dict[str, Any]) -> Entry:
-    history = launch.get("state_history") or []
-    reservation = next((one["reservation_id"] for one in reversed(history) if one.get("reservation_id")), "")
-    return Entry(
-        calculation_id=firework["spec"]["calculation"],
-        firework_id=firework["fw_id"],
-        launch_id=launch["launch_id"],
-        state=firework["state"],
-        worker=firework["spec"]["_category"],
-        folder=launch["launch_dir"],
-        allocation_id=str(reservation),
-    )
 
 
 def _launchpad(store: Store) -> Any:

@@ -17,7 +17,6 @@ import signal
 import sys
 import time
 from collections import Counter, deque
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -27,7 +26,6 @@ from matscout.errors import UserError
 from matscout.workflows.calculations.causes import Finding, classify
 from matscout.workflows.launch.allocation import (
     EXIT_MACHINE,
-    HEARTBEAT_SECONDS,
     LauncherEnd,
     LauncherStart,
     announce,
@@ -83,8 +81,8 @@ class Launcher:
         self._reason: Literal["done", "time", "signal", "machine"] = "done"
         self._message = "every calculation was started"
         self._stop_now = False
+        self._began_one = False
         self._refusals = 0
-        self._next_beat = 0.0
 
     def run(self) -> LauncherEnd:
         """Calculate until all is done, the time is over, or it is told to end; what runs then is stopped in order."""
@@ -97,7 +95,7 @@ class Launcher:
             started=now(),
         )
         self._end_at = time.monotonic() + seconds_left(self.allocation, os.environ, time.time())
-        self._started_file, ended_file = announce(self.folder, start)
+        ended_file = announce(self.folder, start)
         self._last_words = LastWords(self.folder)
         with selectors.DefaultSelector() as self._selector, heard_signals() as wakeup:
             self._selector.register(wakeup, selectors.EVENT_READ, None)
@@ -136,9 +134,12 @@ class Launcher:
         while self._waiting and sum(p.launch is not None for p in self._processes) < self.allocation.at_once:
             launch = self._waiting.popleft()
             if launch.expected_seconds > self._time_left():
-                self._counts["not_started"] += 1
-                self._reason, self._message = "time", "the time left was too short for some"
-                continue
+                if self._began_one:
+                    self._counts["not_started"] += 1
+                    self._reason, self._message = "time", "the time left was too short for some"
+                    continue
+                # The first is always tried: it is only an estimate, and a longer job is asked for if it is right.
+                launch = launch.model_copy(update={"expected_seconds": 0.0})
             try:
                 taken = claim(Path(launch.folder), self._claim())
             except OSError as error:
@@ -153,6 +154,7 @@ class Launcher:
                 self._interrupt(launch, f"no process could be started: {error}", 0.0)
                 raise MachineError(f"no process could be started: {error}") from None
             process.submit(launch)
+            self._began_one = True
 
     def _claim(self) -> Claim:
         return Claim(launcher=self.name, host=platform.node(), pid=os.getpid(), started=now())
@@ -176,19 +178,15 @@ class Launcher:
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        if time.monotonic() >= self._next_beat:
-            with suppress(OSError):
-                os.utime(self._started_file)
-            self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
         deadlines = [process.deadline for process in self._processes if process.launch]
-        first = min([*deadlines, self._next_beat, self._end_at - self.allocation.reserve])
+        first = min([*deadlines, self._end_at - self.allocation.reserve])
         for key, _ in self._selector.select(max(0.0, first - time.monotonic())):
             if key.data is None:
                 self._hear(os.read(key.fd, 64))
             else:
                 self._listen(key.data)
         for process in [p for p in self._processes if p.launch and time.monotonic() >= p.deadline]:
-            self._too_late(process)
+            self._never_ready(process)
         if self._time_left() <= 0 and not self._stop_now:
             self._stop("time", f"{self.allocation.reserve:g} s before the end of {self.allocation.seconds:g} s")
 
@@ -208,7 +206,7 @@ class Launcher:
             return
         for answer in answers:
             launch, seconds = process.launch, process.seconds
-            process.launch, process.deadline = None, float("inf")
+            process.launch = None
             if process.alone:
                 self._remove(process)
             if launch is not None:
@@ -232,7 +230,9 @@ class Launcher:
     def _died(self, process: CalculationProcess) -> None:
         launch, seconds = process.launch, process.seconds
         code = self._remove(process, tell=False)  # it may be about to end by itself, with a code that tells why
-        if -code in END_SIGNALS:
+        if -code in (signal.SIGUSR1, signal.SIGUSR2):
+            self._hear(bytes([-code]))  # LSF warns every process of a job
+        if -code in (*END_SIGNALS, signal.SIGUSR1, signal.SIGUSR2):
             # Schedulers tell every process of a job to end, and this one may hear of it last.
             if launch is not None:
                 self._interrupt(launch, f"signal {-code} ({signal.Signals(-code).name}) to its process", seconds)
@@ -247,15 +247,12 @@ class Launcher:
         peak = f", at most {process.peak_memory:.0f} MB in memory" if finding.cause == "memory" else ""
         self._fail(launch, finding.model_copy(update={"evidence": finding.evidence + peak}), seconds)
 
-    def _too_late(self, process: CalculationProcess) -> None:
+    def _never_ready(self, process: CalculationProcess) -> None:
         launch, seconds = process.launch, process.seconds
         self._remove(process)
         assert launch is not None
-        if not process.ready:
-            self._interrupt(launch, "its process was never ready", seconds)
-            raise MachineError("a process took too long to load what it needs")
-        evidence = f"stopped after {seconds:.0f} s, its time limit was {launch.time_limit:g} s"
-        self._fail(launch, Finding(cause="walltime", evidence=evidence, message="longer than its time limit"), seconds)
+        self._interrupt(launch, "its process was never ready", seconds)
+        raise MachineError("a process took too long to load what it needs")
 
     # -- ending --------------------------------------------------------------------------------------------------
 

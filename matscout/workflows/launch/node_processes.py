@@ -11,40 +11,36 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from matscout.workflows.launch.pool import STARTUP_SECONDS, WORKER
+from matscout.workflows.launch.programs import MARK, Programs
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matscout.workflows.launch.allocation import Allocation, Launch
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
-STARTUP_SECONDS = 600.0
-"""How long a process may take to load what it needs: on a network file system, minutes."""
-
 GRACE_SECONDS = 5.0
 """How long programs have to end after they are told so: srun and mpirun end their tasks on other nodes in it."""
 
-_ATOMATE2_COMMANDS = {
+COMMANDS = {
     "vasp": "ATOMATE2_VASP_CMD",
     "vasp_gamma": "ATOMATE2_VASP_GAMMA_CMD",
     "vasp_ncl": "ATOMATE2_VASP_NCL_CMD",
 }
+"""Codes that are started by a run command, and the variable in which atomate2 looks for it."""
 
 
 def calculation_environment(allocation: Allocation) -> dict[str, str]:
-    """Return the environment of an allocation's calculations.
+    """Return the environment of an allocation's calculations: that of the job, and the run commands.
 
-    The run command of a code is found in ``MATSCOUT_RUN_CODE``, and VASP's also where atomate2 looks for it.
+    They have one thread unless the job says otherwise; MKL and OpenBLAS go by the same variable.
     """
-    commands = {f"MATSCOUT_RUN_{code.upper()}": command for code, command in allocation.commands.items()}
-    commands |= {
-        _ATOMATE2_COMMANDS[code]: command for code, command in allocation.commands.items() if code in _ATOMATE2_COMMANDS
-    }
-    return {**os.environ, **_ONE_THREAD, **commands, **allocation.environment}
+    commands = {COMMANDS[code]: command for code, command in allocation.commands.items()}
+    return {"OMP_NUM_THREADS": "1", **os.environ, **commands}
 
 
 class CalculationProcess:
-    """A worker's process, in a process group of its own.
+    """A worker's process, in a process group of its own, with all the programs it starts.
 
     Parameters
     ----------
@@ -65,19 +61,20 @@ class CalculationProcess:
         self.alone = alone
         self.launch: Launch | None = None
         self.ready = False
-        self.deadline = time.monotonic() + STARTUP_SECONDS
+        self.deadline = time.monotonic() + STARTUP_SECONDS  # until it is ready
         self.started = time.monotonic()
         self.peak_memory = 0.0
         self.was_killed = False
         self._lines = b""
+        self._programs = Programs()
         self._process = subprocess.Popen(  # noqa: S603  our own worker, with modules the controller named
             # -P: a queue.py in the folder must not stand in for the library's
-            [sys.executable, "-P", "-m", "matscout.workflows.launch.worker", *options],
+            [sys.executable, "-P", "-m", WORKER, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
             cwd=folder,
-            env=calculation_environment(allocation),
+            env=calculation_environment(allocation) | {MARK: self._programs.mark},
             start_new_session=True,  # ends as a group, and hears no signal meant for the launcher
         )
 
@@ -97,14 +94,8 @@ class CalculationProcess:
         assert self._process.stdin is not None
         self.launch = launch
         self.started = time.monotonic()
-        if self.ready:
-            self._set_deadline()
         with suppress(BrokenPipeError):  # it died while idle: its closed output says so
             self._process.stdin.write(f"{launch.folder}\n".encode())
-
-    def _set_deadline(self) -> None:
-        limit = self.launch.time_limit if self.launch else None
-        self.deadline = time.monotonic() + limit if limit else float("inf")
 
     def answers(self) -> list[dict[str, Any]] | None:
         """Read what it has answered, or None when it is dead."""
@@ -119,17 +110,15 @@ class CalculationProcess:
         for line in lines:
             answer = json.loads(line)
             if "ready" in answer:
-                self.ready = True
+                self.ready, self.deadline = True, float("inf")
                 self.started = time.monotonic()  # a calculation's time begins when its process can begin with it
-                self._set_deadline()
             else:
                 answers.append(answer)
         return answers
 
     def tell_to_end(self) -> None:
         """Ask it and its programs to end."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+        self._programs.tell(self._process.pid, signal.SIGTERM)
 
     def end(self, grace: float = GRACE_SECONDS) -> int:
         """End it with all its programs, and return its exit code, negative for a signal.
@@ -147,10 +136,9 @@ class CalculationProcess:
         self.was_killed = pid == 0
         if not self.was_killed:
             self.tell_to_end()
-        while not self.was_killed and _group_lives(self._process.pid) and time.monotonic() < give_up:
-            time.sleep(0.005)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        while not self.was_killed and self._programs.live(self._process.pid) and time.monotonic() < give_up:
+            time.sleep(0.02)
+        self._programs.kill(self._process.pid)
         if self.was_killed:
             _, status, usage = os.wait4(self._process.pid, 0)
         self._process.returncode = os.waitstatus_to_exitcode(status)
@@ -160,11 +148,3 @@ class CalculationProcess:
             self._process.stdin.close()
         self.peak_memory = usage.ru_maxrss / 1024
         return self._process.returncode
-
-
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from matscout.errors import UserError
+from matscout.workflows.launch.programs import MARK, Programs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,9 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM
 
 STARTUP_SECONDS = 600.0
 """How long a worker may take to load what it needs: on a network file system, minutes."""
+
+_LAST_SECONDS = 5.0
+"""How long a worker that has closed its output may take to end, so that its exit code tells why."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Answer:
 
 class _Worker:
     def __init__(self, log: IO[bytes], preload: Sequence[str]) -> None:
+        self.programs = Programs()
         self.process = subprocess.Popen(  # noqa: S603  our own worker, with modules the controller named
             # -P: a queue.py in the user's folder must not stand in for the library's
             [sys.executable, "-P", "-m", WORKER, *(f"--preload={module}" for module in preload)],
@@ -47,7 +52,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=log,
             bufsize=0,  # a second answer in a buffer here would wake no selector
-            env=os.environ | _ONE_THREAD,
+            env=os.environ | _ONE_THREAD | {MARK: self.programs.mark},
             start_new_session=True,  # Ctrl-C is for the controller, which lets running calculations end
         )
         self.ready = False
@@ -63,15 +68,18 @@ class _Worker:
             self.process.stdin.write(f"{folder}\n".encode())
             self.process.stdin.flush()
 
-    def end(self, *, kill: bool) -> None:
-        if kill:
-            self.process.kill()
+    def end(self, grace: float = 0.0) -> int:
+        """End it with all the programs it has started, and return its exit code, negative for a signal."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(grace)
+        self.programs.kill(self.process.pid)
+        code = self.process.wait()
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.close()
-        self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
+        return code
 
 
 class WorkerPool:
@@ -83,15 +91,12 @@ class WorkerPool:
         Processes, each for one calculation at a time on one core.
     log
         File that takes what workers print; what their codes print goes into the launch folder.
-    time_limit
-        Wall time after which a calculation's worker is killed, s.
     preload
         Modules that each worker loads before it is ready.
     """
 
-    def __init__(self, n_workers: int, log: Path, *, time_limit: float, preload: Sequence[str] = ()) -> None:
+    def __init__(self, n_workers: int, log: Path, *, preload: Sequence[str] = ()) -> None:
         self.n_workers = n_workers
-        self.time_limit = time_limit
         self._log_path = log
         self._preload = preload
         self._workers: list[_Worker] = []
@@ -111,7 +116,7 @@ class WorkerPool:
 
     def _end_all(self) -> None:
         for worker in self._workers:
-            worker.end(kill=worker.folder is not None)
+            worker.end()
         self._workers.clear()
 
     @property
@@ -119,10 +124,10 @@ class WorkerPool:
         """Number of workers without a calculation."""
         return sum(worker.folder is None for worker in self._workers)
 
-    def submit(self, folder: Path, *, time_factor: float = 1.0) -> None:
-        """Hand a prepared launch folder to an idle worker, with the time limit or a multiple of it."""
+    def submit(self, folder: Path, *, time_limit: float) -> None:
+        """Hand a prepared launch folder to an idle worker, which is killed with its programs after `time_limit` s."""
         worker = next(worker for worker in self._workers if worker.folder is None)
-        worker.submit(folder, self.time_limit * time_factor)
+        worker.submit(folder, time_limit)
 
     def wait(self, seconds: float) -> list[Answer]:
         """Return the answers that come within `seconds`; as soon as there is one.
@@ -159,8 +164,7 @@ class WorkerPool:
         """End a worker that is dead or too late, start another, and report what it was at."""
         self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]  # opened with PIPE
         self._workers.remove(worker)
-        worker.end(kill=True)
-        code = worker.process.returncode
+        code = worker.end(_LAST_SECONDS if outcome == "died" else 0.0)
         if not worker.ready:
             raise UserError(f"a worker could not start ({_exit_words(code)}): what it said is in {self._log_path}")
         self._start()

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from matscout.db.documents import ENDED, now
+from matscout.db.documents import ENDED, now, seconds_since
 from matscout.errors import UserError
 from matscout.workflows.launch.allocation import EXIT_MACHINE, launchers
 from matscout.workflows.launch.allocations import AllocationRecord, Allocations
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from matscout.db.documents import Calculation, CalculationRequest
     from matscout.db.store import Store
-    from matscout.workflows.launch.interruptions import Why
     from matscout.workflows.launch.schedulers import Scheduler
     from matscout.workflows.launch.workers_file import Worker
 
@@ -61,8 +60,8 @@ class Queue:
         Raises when this process is no longer the one writer.
     scheduler_of
         Makes what speaks to a worker's scheduler.
-    held
-        Gives the ids of calculations that are held back, as their campaign is paused.
+    hold
+        Called before anything is submitted: holds back what is not to be, as its campaign is paused.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Queue:
         place: str,
         check_lease: Callable[[], object] = lambda: None,
         scheduler_of: Callable[[Worker], Scheduler] = make_scheduler,
-        held: Callable[[], Sequence[str]] = tuple,
+        hold: Callable[[], object] = lambda: None,
     ) -> None:
         self.store = store
         self.workers = workers
@@ -80,10 +79,11 @@ class Queue:
         self.ledger = Ledger(store)
         self.allocations = Allocations(store)
         self._scheduler_of = scheduler_of
-        self._held = held
+        self._hold = hold
         self._place = place
         self._submission = Submission(store, self.attempts, self.ledger, self.allocations, place, scheduler_of)
         self.ledger.prepare()
+        self.allocations.prepare()
 
     def add(self, requests: Iterable[CalculationRequest], worker: str) -> int:
         """Put calculations on a worker's queue that have no result; return how many are new there.
@@ -111,20 +111,23 @@ class Queue:
         records = self.allocations.open()
         states = self._ask(records, done)
         for record in records:
-            if (state := states.get(record.id)) is not None:
-                self._settle(record, state, done)
+            if record.id in states:
+                self._settle(record, states[record.id], done)
         self.submit_ready(done)
         for worker in self.workers.values():
-            if worker.scheduler != "local":
-                sweep(self.store, self.allocations, worker, self._place)
+            sweep(self.store, self.allocations, worker, self._place)
         return done
 
     def submit_ready(self, done: Step) -> None:
         """Submit what is ready, as far as each worker's queue may be filled, and note it in `done`."""
-        if held := self._held():  # one that broke off is ready again
-            self.ledger.hold(held, held=True)
+        self._hold()  # one that broke off is ready again
+        for name, number in self.ledger.astray(list(self.workers)).items():
+            done.note(
+                f"worker {name} is not in workers.yaml: {number} calculations wait for it; "
+                "matscout submit FILE --worker NAME moves them"
+            )
         for worker in self.workers.values():
-            if worker.scheduler != "local" and worker.name not in done.closed:
+            if worker.name not in done.closed:
                 self._submission.fill(worker, done)
 
     def _reconcile(self) -> None:
@@ -132,24 +135,25 @@ class Queue:
         calculations = self.store.collection("calculations")
         if live := self.ledger.ids_in(LIVE):
             query = {"_id": {"$in": live}, "state": {"$in": list(ENDED)}}
-            for document in list(calculations.find(query, {"state": 1})):
-                self.ledger.ended({document["_id"]: (document["state"] == "completed", {})})
+            ended = list(calculations.find(query, {"state": 1}))
+            self.ledger.ended({document["_id"]: (document["state"] == "completed", {}) for document in ended})
         # Of a failed one somebody may have asked for a new start.
         query = {"_id": {"$in": [*live, *self.ledger.ids_in(("FIZZLED",))]}, "state": "waiting"}
         self.ledger.release([document["_id"] for document in calculations.find(query, {"_id": 1})])
 
-    def _ask(self, records: list[AllocationRecord], done: Step) -> dict[str, JobState | None]:
-        """Ask each scheduler for its jobs; allocations of one that does not answer are left out."""
-        found: dict[str, JobState | None] = {}
+    def _ask(self, records: list[AllocationRecord], done: Step) -> dict[str, JobState]:
+        """Ask each scheduler for its jobs; left out are those of one that does not answer, or cannot be looked at."""
+        found: dict[str, JobState] = {}
         by_worker: dict[str, list[AllocationRecord]] = defaultdict(list)
         for record in records:
             by_worker[record.worker].append(record)
         for name, own in by_worker.items():
             if name not in self.workers:
-                done.note(f"{len(own)} jobs of worker {name} are left alone: it is not among the workers now")
+                done.note(f"{len(own)} jobs of worker {name} are left alone: it is not in workers.yaml now")
                 continue
+            worker = self.workers[name]
             try:
-                answers = self._scheduler_of(self.workers[name]).jobs(
+                answers = self._scheduler_of(worker).jobs(
                     [record.job_id for record in own if record.job_id],
                     [record.name for record in own if not record.job_id],
                 )
@@ -157,23 +161,31 @@ class Queue:
                 done.note(str(error))
                 done.closed.add(name)
                 continue
-            for record in own:
-                found[record.id] = answers.get(record.job_id or record.name)
-                if record.job_id is None and found[record.id] is None:
-                    found[record.id] = JobState("", record.name, "vanished")
+            states = {
+                one.id: answers.get(one.job_id or one.name) or JobState(one.job_id or "", one.name, "vanished")
+                for one in own
+            }
+            if any(state.id for state in states.values()) and not self._submission.folder(worker).is_dir():
+                # A file system that is away for a while: what lies there would count as never calculated.
+                done.note(f"the jobs of worker {name} are left alone: {self._submission.folder(worker)} is not there")
+                done.closed.add(name)
+                continue
+            found |= states
         return found
 
-    def _settle(self, record: AllocationRecord, state: JobState | None, done: Step) -> None:
+    def _settle(self, record: AllocationRecord, state: JobState, done: Step) -> None:
         """Take in what an allocation has left, and end it where its job is over."""
-        assert state is not None
         if record.job_id is None and state.id:
             record = self.allocations.update(record, job_id=state.id, state="submitted", submitted=now())
-        waits = state.state == "vanished" and record.submitted and _seconds_since(record.submitted) < VANISHED_SECONDS
+        waits = state.state == "vanished" and record.submitted and seconds_since(record.submitted) < VANISHED_SECONDS
         alive = state.is_live or bool(waits)
         if (launched := _has_begun(record, state)) != record.launched:
             record = self.allocations.update(record, launched=launched)
         if not alive or state.state not in ("waiting", "held") or launched:  # else nothing of it can have begun
             self._look_at_all(record, state, done, alive=alive)
+        elif state.never_begins and not record.is_usual:  # refused, only later than other schedulers do
+            self._submission.submit_as_usual(self.workers[record.worker], record, state.reason or state.raw, done)
+            return
         if alive:
             done.jobs[record.worker][state.state] += 1
             if state.state == "held":
@@ -188,102 +200,106 @@ class Queue:
     def _look_at_all(self, record: AllocationRecord, state: JobState, done: Step, *, alive: bool) -> None:
         """Settle an allocation's calculations, some at a time: only when all of these are on disk are files removed."""
         ids = record.calculations
-        calculations = self.attempts.running(ids) if alive else [self.attempts.calculation(one) for one in ids]
+        found = self.attempts.running(ids) if alive else self.attempts.calculations(ids).values()
+        order = {one: place for place, one in enumerate(ids)}
+        calculations = sorted(found, key=lambda calculation: order[calculation.request.id])
         for start in range(0, len(calculations), TOGETHER):
-            removals: list[Callable[[], object]] = []
+            few = _Few()
             with self.store.transaction():
                 for calculation in calculations[start : start + TOGETHER]:
-                    self._look(record, calculation, state, done, removals, alive=alive)
-            for remove in removals:
+                    self._look(record, calculation, state, done, few, alive=alive)
+                # After the store itself: where a kill comes between the two, the next step brings them together.
+                self.ledger.started(few.hosts)
+                self.ledger.ended(few.outcomes)
+                self.ledger.release(few.free)
+            for remove in few.removals:
                 remove()
 
     def _look(
-        self,
-        record: AllocationRecord,
-        calculation: Calculation,
-        state: JobState,
-        done: Step,
-        removals: list[Callable[[], object]],
-        *,
-        alive: bool,
+        self, record: AllocationRecord, calculation: Calculation, state: JobState, done: Step, few: _Few, *, alive: bool
     ) -> None:
         """Settle one calculation of an allocation, if that is still to be done."""
         calculation_id = calculation.request.id
-        if not calculation.attempts or calculation.attempts[-1].allocation not in (None, record.id):
+        if not calculation.attempts or calculation.attempts[-1].allocation != record.id:
             return  # it failed here, and another job has it now
         folder = launch_folder_of(calculation)
         if calculation.state != "running":
             if calculation.state in ENDED and not alive:
-                removals.append(partial(self._clean, record, calculation_id))  # a kill may have come before it
+                few.removals.append(partial(self._clean, record, calculation))  # a kill may have come before it
             return
         if not alive and folder.is_dir():
             folder = close_folder(folder)
         seen = look(folder, alive=alive)
-        if seen.state == "done" and seen.result is not None:
-            self._end(calculation_id, self.attempts.take_in(calculation_id, seen.result), done)
-            removals.append(partial(self._clean, record, calculation_id))
+        if seen.result is not None:
+            self._ended(record, self.attempts.take_in(calculation_id, seen.result), done, few)
         elif seen.state == "running" and seen.claim is not None:
-            self.ledger.started({calculation_id: seen.claim.host})
-        elif seen.state in ("waiting", "gone") and not alive:
+            few.hosts[calculation_id] = seen.claim.host
+        elif not alive and (seen.state == "waiting" or (seen.state == "gone" and not record.launched)):
             self.attempts.never_ran(calculation_id)
-            self.ledger.release([calculation_id])
+            few.free.append(calculation_id)
+            few.removals.append(partial(shutil.rmtree, folder, ignore_errors=True))
             done.again["not started"] += 1
-            removals.append(partial(shutil.rmtree, folder, ignore_errors=True))
-        elif seen.state == "interrupted" and (not alive or seen.problem):
+        elif not alive or seen.problem:
             # One that its launcher has stopped waits for the end of the job, which tells more.
-            self._interrupted(calculation_id, why(seen, folder, record, state), done)
-            removals.append(partial(self._clean, record, calculation_id))
+            stopped = self.attempts.interrupted(calculation_id, *why(seen, folder, record, state))
+            self._ended(record, stopped, done, few)
 
-    def _interrupted(self, calculation_id: str, reason: Why, done: Step) -> None:
-        again = self.attempts.interrupted(calculation_id, *reason)
-        self._release(calculation_id, done, again=again)
-        if again:
-            done.again[reason.finding.cause if reason.finding else "stopped"] += 1
-
-    def _end(self, calculation_id: str, again: bool, done: Step) -> None:  # noqa: FBT001
-        self._release(calculation_id, done, again=again)
-        if again:
-            cause = self.attempts.calculation(calculation_id).attempts[-1].cause
-            done.again[cause or "unknown"] += 1
-
-    def _release(self, calculation_id: str, done: Step, *, again: bool) -> None:
-        """Tell the LaunchPad how a calculation stands in the store."""
-        if again:
-            self.ledger.release([calculation_id])
+    def _ended(self, record: AllocationRecord, calculation: Calculation, done: Step, few: _Few) -> None:
+        """Note what follows for a calculation whose attempt has ended."""
+        calculation_id, result = calculation.request.id, calculation.result
+        if result is None:
+            few.free.append(calculation_id)
+            done.again[calculation.attempts[-1].cause or "stopped"] += 1
             return
-        result = self.attempts.results([calculation_id])[calculation_id]
         completed = result.outcome == "completed"
         summary = {"outcome": result.outcome, "cause": result.cause, "energy_per_atom": result.energy_per_atom}
-        self.ledger.ended({calculation_id: (completed, summary)})
+        few.outcomes[calculation_id] = (completed, summary)
+        few.removals.append(partial(self._clean, record, calculation))
         (done.completed if completed else done.failed).append(calculation_id)
 
-    def _clean(self, record: AllocationRecord, calculation_id: str) -> None:
-        """Remove what the worker does not want to be kept of a calculation, if it has ended."""
-        calculation, worker = self.attempts.calculation(calculation_id), self.workers.get(record.worker)
-        if calculation.state in ENDED and worker is not None:
-            clean_up(calculation, worker.cleanup)
-            earlier = [one.allocation for one in calculation.attempts if one.allocation not in (None, record.id)]
-            for one in self.allocations.ended(earlier) if earlier else ():
-                clean_up_allocation(one)
+    def _clean(self, record: AllocationRecord, calculation: Calculation) -> None:
+        """Remove what the worker does not want to be kept of a calculation that has ended."""
+        clean_up(calculation, self.workers[record.worker].cleanup)
+        earlier = [one.allocation for one in calculation.attempts if one.allocation not in (None, record.id)]
+        for one in self.allocations.ended(earlier) if earlier else ():
+            clean_up_allocation(one)
 
-    def cancel(self, records: Sequence[AllocationRecord]) -> None:
-        """Cancel jobs; what they have calculated is taken in by the next step."""
+    def cancel(self, records: Sequence[AllocationRecord]) -> list[AllocationRecord]:
+        """Cancel jobs; what they have calculated is taken in by the next step.
+
+        Returns
+        -------
+        Those that were cancelled. Left are those whose number is not known yet, and those of workers that are not in
+        the workers file now.
+
+        Raises
+        ------
+        SchedulerDownError
+            A scheduler does not answer.
+        """
+        known = [record for record in records if record.job_id and record.worker in self.workers]
         by_worker: dict[str, list[str]] = defaultdict(list)
-        for record in records:
-            if record.job_id and record.worker in self.workers:
-                by_worker[record.worker].append(record.job_id)
+        for record in known:
+            by_worker[record.worker].append(str(record.job_id))
         for name, numbers in by_worker.items():
             self._scheduler_of(self.workers[name]).cancel(numbers)
+        return known
+
+
+@dataclass
+class _Few:
+    """What a few calculations of a job came to: for the LaunchPad, and what is to be removed when that is on disk."""
+
+    hosts: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, tuple[bool, dict[str, Any]]] = field(default_factory=dict)
+    free: list[str] = field(default_factory=list)
+    removals: list[Callable[[], object]] = field(default_factory=list)
 
 
 def _has_begun(record: AllocationRecord, state: JobState) -> bool:
     """Whether a launcher has begun, on a machine where something could be calculated, as far as can be told."""
     started = launchers(Path(record.folder))
     if not started:
-        return False
-    _, end, _ = started[-1]
+        return record.launched  # its folder may have gone since
+    _, end = started[-1]
     return state.exit_code != EXIT_MACHINE if end is None else end.reason != "machine" or end.completed > 0
-
-
-def _seconds_since(time: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()

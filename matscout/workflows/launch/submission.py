@@ -76,28 +76,46 @@ class Submission:
         UserError
             The scheduler refuses a job, or is not on this machine; nothing of that job is left.
         """
-        if (lost := self.allocations.blocked(worker.name)) is not None:
+        if (lost := self.allocations.blocked(worker)) is not None:
             done.note(
                 f"nothing is submitted to worker {worker.name}: none of its last jobs could calculate anything, see "
                 f"{lost.folder}; once it is put right: matscout workers check {worker.name}"
             )
             return
-        in_queue = sum(record.worker == worker.name for record in self.allocations.open())
-        for _ in range(worker.max_queued - in_queue):
+        for _ in range(worker.max_queued - self.allocations.number_open(worker.name)):
             ids = self._ready(worker)
             if not ids:
                 return
-            try:
-                number = self._submit_one(worker, ids, done)
-            except (QueueFullError, SchedulerDownError) as error:
-                done.note(str(error))
-                done.closed.add(worker.name)
+            record = self._write_down(worker, ids)
+            if not self._submit(worker, record, done):
                 return
-            except OSError as error:
-                done.note(f"nothing can be written for worker {worker.name}: {error}")
-                done.closed.add(worker.name)
-                return
-            done.submitted[worker.name] += number
+            done.submitted[worker.name] += len(record.calculations)
+
+    def submit_as_usual(self, worker: Worker, record: AllocationRecord, reason: str, done: Step) -> None:
+        """Submit again, with what all jobs of its worker get, a job that has not begun and asks for more than there is.
+
+        Parameters
+        ----------
+        reason
+            Why it never begins.
+        done
+            Takes what is to be said.
+
+        Raises
+        ------
+        UserError
+            As from `fill`.
+        """
+        try:
+            self._scheduler_of(worker).cancel([str(record.job_id)])
+        except SchedulerDownError as error:
+            self._close(worker, str(error), done)
+            return
+        # By another name: where a kill comes now, the one that was cancelled must not be found in its place.
+        usual = self._usual(record, f"job {record.job_id} never begins: {reason}", done)
+        again = self.allocations.update(usual, name=job_name(new_id()), job_id=None, state="prepared", submitted=None)
+        if self._submit(worker, again, done):
+            done.jobs[worker.name]["waiting"] += 1
 
     def _ready(self, worker: Worker) -> list[str]:
         """Return calculations that are to be submitted next.
@@ -113,17 +131,28 @@ class Submission:
             self.ledger.drop(ended)
         return ids
 
-    def _submit_one(self, worker: Worker, ids: list[str], done: Step) -> int:
-        record = self._write_down(worker, ids)
+    def _submit(self, worker: Worker, record: AllocationRecord, done: Step) -> bool:
+        """Submit an allocation that is written down; False where its worker takes no more in this step."""
         try:
             number = self._submitted(worker, record, done)
-        except SchedulerDownError:
-            raise  # it may have the job nonetheless: the next step looks for it by its name
-        except (UserError, OSError) as error:
+        except SchedulerDownError as error:
+            words = str(error)  # it may have the job nonetheless: the next step looks for it by its name
+        except QueueFullError as error:
+            self._take_back(record, words := str(error))
+        except OSError as error:
+            self._take_back(record, words := f"nothing can be written for worker {worker.name}: {error}")
+        except UserError as error:
             self._take_back(record, str(error))
             raise
-        self.allocations.update(record, job_id=number, state="submitted", submitted=now())
-        return len(record.calculations)
+        else:
+            self.allocations.update(record, job_id=number, state="submitted", submitted=now())
+            return True
+        self._close(worker, words, done)
+        return False
+
+    def _close(self, worker: Worker, words: str, done: Step) -> None:
+        done.note(words)
+        done.closed.add(worker.name)
 
     def _submitted(self, worker: Worker, record: AllocationRecord, done: Step) -> str:
         """Submit an allocation, and return the number of its job."""
@@ -132,19 +161,21 @@ class Submission:
         try:
             return scheduler.submit(Path(record.folder) / SCRIPT)
         except QueueFullError:
-            found = scheduler.jobs((), (record.name,)).get(record.name)
+            found = scheduler.find(record.name)
             if found is None:
                 raise
-            return found.id  # one that waited for room has found it after all
+            return found  # one that waited for room has found it after all
         except (SchedulerDownError, SchedulerMissingError):
             raise
         except UserError as error:
-            if (record.memory_factor, record.walltime_factor) == (1.0, 1.0):
+            if record.is_usual:
                 raise
-            # More than there is: with as much as before it may still end, as what it has finished is kept.
-            done.note(f"{error}; it gets what all jobs of worker {worker.name} get")
-            usual = self.allocations.update(record, memory_factor=1.0, walltime_factor=1.0)
-            return self._submitted(worker, usual, done)
+            return self._submitted(worker, self._usual(record, str(error), done), done)
+
+    def _usual(self, record: AllocationRecord, words: str, done: Step) -> AllocationRecord:
+        """Ask for no more than for all jobs: with that it may still end, as what it has finished is kept."""
+        done.note(f"{words}; it gets what all jobs of worker {record.worker} get")
+        return self.allocations.update(record, memory_factor=1.0, walltime_factor=1.0)
 
     def _write_down(self, worker: Worker, ids: list[str]) -> AllocationRecord:
         """Record an allocation and a new attempt of each of its calculations."""
@@ -153,7 +184,7 @@ class Submission:
         factors = [(one.memory_factor, one.walltime_factor) for one in adjustments]
         chosen, memory, walltime = packs(ids, factors, worker.per_allocation)
         allocation_id = new_id()
-        folder = self._folder(worker)
+        folder = self.folder(worker)
         record = AllocationRecord(
             id=allocation_id,
             worker=worker.name,
@@ -176,7 +207,7 @@ class Submission:
         for one in record.calculations:
             folder = start_attempt(self.attempts, one)
             wanted = known[one].request
-            launches.append(launch_of(wanted, folder))
+            launches.append(launch_of(wanted, folder, worker))
             protocols.append(wanted.protocol)
         walltime = round(worker.walltime * record.walltime_factor)
         memory = None if worker.memory is None else round(worker.memory * record.memory_factor)
@@ -207,6 +238,6 @@ class Submission:
             self.allocations.update(record, state="ended", ended=now(), reason=reason)
         shutil.rmtree(record.folder, ignore_errors=True)
 
-    def _folder(self, worker: Worker) -> Path:
-        assert worker.launch_folder is not None
+    def folder(self, worker: Worker) -> Path:
+        """Return this store's folder below a worker's launch folder."""
         return worker.launch_folder / self._place

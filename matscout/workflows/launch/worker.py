@@ -2,8 +2,8 @@
 
 It says that it is ready once it has loaded what it needs, then reads launch folders from standard input, one a line,
 and answers each with a line of JSON. It opens no store and no network. What its codes print goes into the launch
-folder. When its input ends whoever started it is gone, and it ends at once: what it was at is then an interrupted
-attempt. On a node (``--node``) it takes the programs it runs with it.
+folder. When its input ends whoever started it is gone, and it ends at once, with the programs it runs: what it was at
+is then an interrupted attempt.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -30,6 +30,7 @@ from matscout.errors import UserError
 from matscout.workflows.calculations import run
 from matscout.workflows.calculations.causes import classify
 from matscout.workflows.launch.folders import JOB, LOCK, LOG, RESULT, failure, read_request
+from matscout.workflows.launch.programs import MARK, Programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from matscout.db.documents import CalculationResult
 
 _LIBC = ctypes.CDLL(None)
+_ENDING = Lock()
+"""Held while a result is written, and for good once this process ends: its programs die first, which is no result."""
 
 
 def work(folder: Path) -> CalculationResult:
@@ -59,7 +62,8 @@ def work(folder: Path) -> CalculationResult:
             raise
         except Exception as error:  # noqa: BLE001  kept as data, with its cause
             result = failure(request, classify(folder, error), host=platform.node())
-        write_text(folder / RESULT, result.model_dump_json())
+        with _ENDING:
+            write_text(folder / RESULT, result.model_dump_json())
     return result
 
 
@@ -86,21 +90,19 @@ def _printing_to(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _end(*, with_programs: bool) -> None:
-    if with_programs and os.getpgrp() == os.getpid():
+def _read_folders(lines: IO[str], folders: SimpleQueue[Path]) -> None:
+    for line in lines:
+        folders.put(Path(line.rstrip("\n")))
+    _ENDING.acquire()
+    if (mark := os.environ.get(MARK)) and os.getpgrp() == os.getpid():
+        Programs(mark).kill_others(os.getpid())
         os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
-def _read_folders(lines: IO[str], folders: SimpleQueue[Path], *, on_node: bool) -> None:
-    for line in lines:
-        folders.put(Path(line.rstrip("\n")))
-    _end(with_programs=on_node)
-
-
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="matscout.workflows.launch.worker")
-    parser.add_argument("--node", action="store_true", help="the launch folders are claimed; end with all programs")
+    parser.add_argument("--node", action="store_true", help="the launch folders are claimed")
     parser.add_argument("--preload", action="append", default=[], help="a module to load before being ready")
     parser.add_argument("--memory", type=float, help="limit of this process's memory, MB")
     return parser.parse_args(arguments)
@@ -118,8 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # and a code that reads must not take the next launch folder away
     folders: SimpleQueue[Path] = SimpleQueue()
-    reader = Thread(target=_read_folders, args=(lines, folders), kwargs={"on_node": options.node}, daemon=True)
-    reader.start()
+    Thread(target=_read_folders, args=(lines, folders), daemon=True).start()
     # Loading takes seconds, and fails here rather than in a result.
     for module in options.preload:
         importlib.import_module(module)

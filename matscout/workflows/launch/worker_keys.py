@@ -11,34 +11,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from matscout.errors import UserError
+from matscout.errors import UserError, nearest
+from matscout.workflows.launch.node_processes import COMMANDS
 
-SchedulerName = Literal["slurm", "pbs", "sge", "lsf", "local"]
+SchedulerName = Literal["slurm", "pbs", "sge", "lsf"]
 Keep = Literal["all", "large", "nothing"]
 
 _LARGE = ("WAVECAR*", "CHG*", "AECCAR*", "LOCPOT*", "ELFCAR*", "PROCAR*", "vaspout.h5*", "*.gpw", "*.cube")
 
-_NOT_LOCAL = (
-    "partition",
-    "account",
-    "qos",
-    "nodes",
-    "ranks_per_node",
-    "memory",
-    "limit_memory",
-    "gpus",
-    "gpu_type",
-    "parallel_environment",
-    "directives",
-    "max_queued",
-    "per_allocation",
-)
 _NOT_OF: dict[str, tuple[str, ...]] = {
     "slurm": ("parallel_environment",),
     "pbs": ("parallel_environment", "qos", "gpu_type"),
     "sge": ("qos", "gpu_type", "ranks_per_node", "nodes"),
     "lsf": ("parallel_environment", "gpu_type", "ranks_per_node"),
-    "local": _NOT_LOCAL,
 }
 """Keys that a scheduler has no use for: written down, they would be promises that nobody keeps."""
 
@@ -47,7 +32,6 @@ _OURS: dict[str, str] = {
     "pbs": r"-(r|N|o|e|j|J|S|l\s*walltime|l\s*select)(?![\w-])",
     "sge": r"-(r|N|o|e|j|t|S|cwd|wd|l\s*h_rt|l\s*s_rt)(?![\w-])",
     "lsf": r"-(r|rn|J|o|oo|e|eo|W|wa|wt|i|cwd)(?![\w-])",
-    "local": r"(?!)",
 }
 """Directives that the engine writes itself: a job that restarts, or has another name, would be lost."""
 
@@ -143,13 +127,12 @@ class Worker(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name of the worker: its key")
-    scheduler: SchedulerName = Field(description="slurm, pbs, sge, lsf, or local: this machine")
-    launch_folder: Path | None = Field(
-        default=None,
+    scheduler: SchedulerName = Field(description="slurm, pbs, sge or lsf")
+    launch_folder: Path = Field(
         description="Where launch folders are made: a file system that this machine and the nodes see under one path. "
         "~ and $VARIABLES are replaced when the file is read",
     )
-    walltime: int = Field(default=0, description="Longest time of a job, such as 24:00:00; kept in s")
+    walltime: int = Field(description="Longest time of a job, such as 24:00:00; kept in s")
     partition: Word | None = Field(default=None, description="Partition or queue; the site's default if none")
     account: Word | None = Field(default=None, description="Account or project that jobs are charged to")
     qos: Word | None = Field(default=None, description="Quality of service (Slurm), service class (LSF)")
@@ -181,14 +164,14 @@ class Worker(BaseModel):
         default=sys.executable, description="Python that has matscout, on the nodes; the one that submits if none"
     )
     commands: dict[str, Line] = Field(
-        default_factory=dict, description="Run command of each code, such as vasp: srun vasp_std"
+        default_factory=dict, description="Run commands, of vasp, vasp_gamma and vasp_ncl, such as vasp: srun vasp_std"
     )
     protocols: tuple[str, ...] = Field(
         default=("*",), min_length=1, description="Protocols that it may take; * stands for any characters"
     )
     max_queued: Count = Field(default=10, description="Jobs of this worker in the queue at most, running ones included")
     per_allocation: Count = Field(default=1, description="Calculations packed into one job at most")
-    at_once: Count = Field(default=1, description="Calculations of a job, or of this machine, that run at once")
+    at_once: Count = Field(default=1, description="Calculations of a job that run at once")
     reserve: int = Field(
         default=60,
         ge=10,
@@ -211,7 +194,10 @@ class Worker(BaseModel):
     @field_validator("scheduler", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
+        name = value.lower() if isinstance(value, str) else value
+        if name == "local":
+            raise UserError("this machine needs no worker, leave it out: matscout run calculates here")
+        return name
 
     @field_validator("directives", "modules", "before", "after", "protocols", mode="before")
     @classmethod
@@ -232,10 +218,20 @@ class Worker(BaseModel):
             _line(str(content))
         return {name: str(content) for name, content in value.items()}
 
+    @field_validator("commands")
+    @classmethod
+    def _are_started_by_commands(cls, commands: dict[str, str]) -> dict[str, str]:
+        for name in commands:
+            if name not in COMMANDS:
+                close = nearest(name, COMMANDS)
+                hint = f"Nearest: {close}." if close else "Other codes run in the Python of the worker."
+                raise UserError(f'"{name}" has no run command; {", ".join(COMMANDS)} have one. {hint}')
+        return commands
+
     @field_validator("directives")
     @classmethod
     def _are_directives(cls, lines: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        ours = _OURS.get(info.data.get("scheduler", "local"), r"(?!)")
+        ours = _OURS.get(info.data.get("scheduler", ""), r"(?!)")
         for line in lines:
             if not line.startswith("-") or "$$" in line:
                 raise UserError(
@@ -247,9 +243,7 @@ class Worker(BaseModel):
 
     @field_validator("launch_folder")
     @classmethod
-    def _absolute(cls, folder: Path | None) -> Path | None:
-        if folder is None:
-            return None
+    def _absolute(cls, folder: Path) -> Path:
         path = Path(os.path.expandvars(folder.expanduser()))
         if "$" in str(path):
             raise UserError(f"{str(folder)!r} holds a variable that is not set here, or a $")
@@ -266,26 +260,12 @@ class Worker(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Worker:
-        """Check what depends on the scheduler, all missing keys at once."""
+        """Check what depends on the scheduler, or on several keys."""
         idle = [key for key in _NOT_OF[self.scheduler] if key in self.model_fields_set]
         if idle:
             raise UserError(f"scheduler {self.scheduler} has no use for {' and '.join(idle)}: leave {_them(idle)} out")
-        if self.scheduler == "local":
-            return self
-        needed = (
-            {"launch_folder", "walltime"}
-            if self.scheduler != "sge" or self.cores == 1
-            else {
-                "launch_folder",
-                "walltime",
-                "parallel_environment",
-            }
-        )
-        missing = sorted(needed - self.model_fields_set)
-        if missing:
-            raise UserError(
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing, which {self.scheduler} needs"
-            )
+        if self.scheduler == "sge" and self.cores > 1 and self.parallel_environment is None:
+            raise UserError("parallel_environment is missing, which sge needs for more than one core")
         if self.cores % self.ranks:
             raise UserError(f"{self.cores} cores cannot be shared by {self.ranks} MPI ranks: cores must be a multiple")
         if self.walltime <= self.reserve:

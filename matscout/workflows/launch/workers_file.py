@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from matscout.errors import UserError, nearest
 from matscout.workflows.launch.worker_keys import Cleanup, Worker
-from matscout.workflows.yaml_files import line_of, place, read_yaml
+from matscout.workflows.yaml_files import expected, line_of, place, read_yaml, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,19 +124,4 @@ def _described(path: Path, node: yaml.Node | None, worker: str, errors: list[Err
         return f"{start}: {place(location)}: {error['ctx']['error']}"
     if location == (worker, "name"):
         return f'{start}: "{worker}" is no name of a worker: letters, digits, dots, dashes and underscores'
-    return f"{start}: {place(location)} is {_short(error['input'])}: {_expected(error)}"
-
-
-def _expected(error: ErrorDetails) -> str:
-    if error["type"] in {"tuple_type", "list_type"}:
-        return "it must be a list, such as [...]"
-    if error["type"] in {"dict_type", "model_type", "model_attributes_type"}:
-        return "it must be a mapping, such as {key: value}"
-    if error["type"] == "string_type":
-        return "it must be text: write it in quotation marks"
-    return error["msg"][0].lower() + error["msg"][1:]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"{start}: {place(location)} is {short(error['input'])}: {expected(error)}"

@@ -49,15 +49,16 @@ def test_a_result_completes_its_calculation(attempts, tmp_path):
     attempts.begin(REQUEST.id, tmp_path)
     assert state_of(attempts) == "running"
     result = failed("scf").model_copy(update={"outcome": "completed", "cause": None, "energy": -3.0})
-    assert not attempts.take_in(REQUEST.id, result)
-    assert state_of(attempts) == "completed"
+    written = attempts.take_in(REQUEST.id, result)
+    assert written == attempts.calculation(REQUEST.id)
+    assert written.state == "completed"
     assert attempts.results([REQUEST.id])[REQUEST.id].energy == -3.0
     assert [one.outcome for one in attempts.calculation(REQUEST.id).attempts] == ["completed"]
 
 
 def test_each_attempt_has_a_folder_and_the_changes_of_its_policy(attempts, tmp_path):
     attempts.begin(REQUEST.id, tmp_path)
-    assert attempts.take_in(REQUEST.id, failed("scf"))
+    assert attempts.take_in(REQUEST.id, failed("scf")).state == "waiting"
     attempts.begin(REQUEST.id, tmp_path)
     assert read_request(start_attempt(attempts, REQUEST.id)).adjustments == {"mixing": 0.1}
     folders = [one.folder for one in attempts.calculation(REQUEST.id).attempts]
@@ -69,8 +70,8 @@ def test_each_attempt_has_a_folder_and_the_changes_of_its_policy(attempts, tmp_p
 def test_it_ends_where_the_policy_knows_nothing_more(attempts, tmp_path, causes, ends):
     for cause in causes:
         attempts.begin(REQUEST.id, tmp_path)
-        again = attempts.take_in(REQUEST.id, failed(cause))
-    assert not again
+        written = attempts.take_in(REQUEST.id, failed(cause))
+    assert written == attempts.calculation(REQUEST.id)
     assert state_of(attempts) == ends
     result = attempts.results([REQUEST.id])[REQUEST.id]
     assert (result.outcome, result.cause, result.evidence) == (ends, causes[-1], "a line")
@@ -79,20 +80,29 @@ def test_it_ends_where_the_policy_knows_nothing_more(attempts, tmp_path, causes,
 def test_an_interruption_by_memory_asks_for_more_of_it(attempts, tmp_path):
     for expected in (2.0, 4.0):
         attempts.begin(REQUEST.id, tmp_path)
-        assert attempts.interrupted(REQUEST.id, KILLED)
+        assert attempts.interrupted(REQUEST.id, KILLED).state == "waiting"
         assert attempts.adjustment(attempts.calculation(REQUEST.id)).memory_factor == expected
     attempts.begin(REQUEST.id, tmp_path)
-    assert not attempts.interrupted(REQUEST.id, KILLED)
-    assert attempts.results([REQUEST.id])[REQUEST.id].outcome == "gave_up"
+    written = attempts.interrupted(REQUEST.id, KILLED)
+    assert written == attempts.calculation(REQUEST.id)
+    assert written.result.outcome == "gave_up"
+
+
+def test_what_was_changed_stands_in_the_result_of_one_that_is_given_up(attempts, tmp_path):
+    attempts.begin(REQUEST.id, tmp_path)
+    attempts.take_in(REQUEST.id, failed("scf"))
+    for _ in range(3):
+        attempts.begin(REQUEST.id, tmp_path)
+        written = attempts.interrupted(REQUEST.id, KILLED)
+    assert (written.state, written.result.adjustments) == ("gave_up", {"mixing": 0.1})
 
 
 def test_stops_from_outside_are_not_held_against_it_for_a_while(attempts, tmp_path):
     for _ in range(2):
         attempts.begin(REQUEST.id, tmp_path)
-        assert attempts.interrupted(REQUEST.id, message="the job was cancelled")
+        assert attempts.interrupted(REQUEST.id, message="the job was cancelled").state == "waiting"
     attempts.begin(REQUEST.id, tmp_path)
-    assert not attempts.interrupted(REQUEST.id, message="the job was cancelled")
-    result = attempts.results([REQUEST.id])[REQUEST.id]
+    result = attempts.interrupted(REQUEST.id, message="the job was cancelled").result
     assert result.message == "stopped 3 times: the job was cancelled"
 
 
@@ -109,7 +119,7 @@ def test_a_new_start_forgives_what_was(attempts, tmp_path):
     assert attempts.results([REQUEST.id]) == {}
     attempts.begin(REQUEST.id, tmp_path)
     assert attempts.request(attempts.calculation(REQUEST.id)).adjustments == {}
-    assert attempts.take_in(REQUEST.id, failed("scf"))
+    assert attempts.take_in(REQUEST.id, failed("scf")).state == "waiting"
     assert [one.number for one in attempts.calculation(REQUEST.id).attempts] == [1, 2]
 
 
@@ -159,12 +169,14 @@ def test_ionic_steps_are_kept_apart(attempts, tmp_path):
     assert kept["steps"][0]["energy"] == -1.0
 
 
-def test_ionic_steps_of_a_new_start_take_the_place_of_those_before(attempts, tmp_path):
+def test_ionic_steps_of_failed_attempts_are_kept_apart_from_those_of_the_result(attempts, tmp_path):
     step = {"max_force": 0.1, "lattice": GEOMETRY.lattice, "coords": GEOMETRY.coords, "forces": ()}
-    for energy, cause in ((-1.0, "input"), (-2.0, "input")):
+    for energy, cause in ((-1.0, "scf"), (-2.0, "input"), (-3.0, None)):
         attempts.begin(REQUEST.id, tmp_path)
-        document = {**failed(cause).model_dump(), "steps": [{**step, "energy": energy}]}
-        attempts.take_in(REQUEST.id, CalculationResult.model_validate(document))
-        kept = attempts.store.collection("ionic_steps").find_one({"_id": REQUEST.id})
-        assert [one["energy"] for one in kept["steps"]] == [energy]
-        attempts.again(REQUEST.id)
+        ended = {"outcome": "failed" if cause else "completed", "cause": cause, "steps": [{**step, "energy": energy}]}
+        attempts.take_in(REQUEST.id, CalculationResult.model_validate({**failed("scf").model_dump(), **ended}))
+        if cause == "input":
+            attempts.again(REQUEST.id)
+    kept = attempts.store.collection("ionic_steps").find()
+    energies = {document["_id"]: [one["energy"] for one in document["steps"]] for document in kept}
+    assert energies == {f"{REQUEST.id}#1": [-1.0], f"{REQUEST.id}#2": [-2.0], REQUEST.id: [-3.0]}

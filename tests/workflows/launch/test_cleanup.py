@@ -28,15 +28,26 @@ class Site:
         self.root = root / "s1"
         self.launch_folder = root
 
-    def calculation(self, name, state, *, days=0.0, attempts=1, protocol="chgnet-relax"):
+    def calculation(self, name, state, *, days=0.0, attempts=1, protocol="chgnet-relax", worker="w"):
         made = []
+        job = f"job-of-{name}"
+        self.allocations.add(
+            AllocationRecord(id=job, worker=worker, name="ms", folder=str(self.root / "x"), calculations=(name,))
+        )
         for number in range(1, attempts + 1):
             folder = self.root / name / str(number)
             folder.mkdir(parents=True)
             (folder / "WAVECAR.gz").touch()
             (folder / "OUTCAR").touch()
             made.append(
-                Attempt(number=number, folder=str(folder), started="", ended=days_ago(days), outcome="interrupted")
+                Attempt(
+                    number=number,
+                    folder=str(folder),
+                    allocation=job,
+                    started="",
+                    ended=days_ago(days),
+                    outcome="interrupted",
+                )
             )
         request = CalculationRequest(
             id=name, protocol=protocol, protocol_id="p", geometry=GEOMETRY, subject=f"candidate:{name}"
@@ -49,9 +60,8 @@ class Site:
         folder = self.root / "allocations" / name
         folder.mkdir(parents=True)
         given = {"state": "ended", "ended": days_ago(days), "launched": True, "job_state": "completed"} | fields
-        record = AllocationRecord(
-            id=name, worker="w", name=f"ms-{name}", folder=str(folder), calculations=calculations, **given
-        )
+        given = {"worker": "w"} | given
+        record = AllocationRecord(id=name, name=f"ms-{name}", folder=str(folder), calculations=calculations, **given)
         self.allocations.add(record)
         return record
 
@@ -130,6 +140,15 @@ def test_what_runs_or_is_not_known_is_left_alone_however_old(site):
     (site.root / "allocations" / "unknown").mkdir()
     site.sweep(failed_after_days=1)
     assert site.left() == ["allocations", "at-work", "running", "someone-elses", "unknown", "waiting"]
+
+
+def test_what_two_workers_have_in_one_folder_goes_as_each_of_them_says(site):
+    for worker in ("w", "other"):
+        site.calculation(f"done-by-{worker}", "completed", worker=worker)
+        site.calculation(f"failed-by-{worker}", "failed", days=8.0, worker=worker)
+        site.allocation(f"of-{worker}", (f"failed-by-{worker}",), days=8.0, worker=worker)
+    site.sweep(failed_after_days=7)
+    assert site.left() == ["allocations", "done-by-other", "failed-by-other", "of-other"]
 
 
 def test_what_a_crash_has_left_of_a_completed_calculation_goes(site):

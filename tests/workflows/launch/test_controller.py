@@ -9,11 +9,11 @@ from matscout.db.documents import CalculationRequest, Geometry
 from matscout.db.store import connect
 from matscout.errors import UserError
 from matscout.workflows.calculations import get_protocol
-from matscout.workflows.calculations.causes import retry_policy
+from matscout.workflows.calculations.causes import Finding, retry_policy
 from matscout.workflows.launch.allocations import AllocationRecord, Allocations
-from matscout.workflows.launch.controller import Controller
-from matscout.workflows.launch.folders import LOG, prepare
-from matscout.workflows.launch.pool import WorkerPool
+from matscout.workflows.launch.controller import Controller, time_limit
+from matscout.workflows.launch.folders import LOG, failure, prepare
+from matscout.workflows.launch.pool import Answer, WorkerPool
 from matscout.workflows.launch.worker import work
 
 
@@ -41,7 +41,7 @@ def pool(tmp_path_factory):
     """One worker for all tests: it takes seconds to load its model."""
     preload = ("matscout.workflows.calculations.chgnet",)
     log = tmp_path_factory.mktemp("pool") / "workers.log"
-    with WorkerPool(1, log, time_limit=120, preload=preload) as workers:
+    with WorkerPool(1, log, preload=preload) as workers:
         yield workers
 
 
@@ -109,18 +109,37 @@ def test_a_calculation_that_kills_its_workers_is_a_failure(monkeypatch, store, c
 
 
 def test_a_calculation_past_its_time_limit_gets_more_until_it_is_given_up(monkeypatch, store, controller, pool):
-    submit, factors = pool.submit, []
+    submit, limits = pool.submit, []
 
-    def note_and_submit(folder, *, time_factor):
-        factors.append(time_factor)
-        submit(folder, time_factor=time_factor)
+    def note_and_submit(folder, *, time_limit):
+        limits.append(time_limit)
+        submit(folder, time_limit=0.0)
 
     monkeypatch.setattr(pool, "submit", note_and_submit)
-    monkeypatch.setattr(pool, "time_limit", 0.0)
     result = controller.run([request_of(3.4)], pool)[request_of(3.4).id]
     assert (result.outcome, result.cause) == ("gave_up", "walltime")
-    assert factors == [1.0, 2.0, 4.0]
+    assert limits == [3600.0, 7200.0, 14_400.0]
     assert attempts(store, request_of(3.4)) == ["failed"] * 3
+
+
+def test_what_was_changed_stands_in_the_result_of_one_that_took_too_long(controller):
+    request = request_of(3.4)
+    begun(controller, request)
+    finding = Finding(cause="relaxation", evidence="a line", message="not converged")
+    controller.attempts.take_in(request.id, failure(request, finding))
+    for _ in range(3):
+        folder, _ = controller._begin(request.id)
+        result = controller._settle(request, Answer(folder, "timeout", message="too long"))
+    assert (result.outcome, result.cause) == ("gave_up", "walltime")
+    assert result.adjustments == {"optimizer": "FIRE", "max_steps": 500}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "limit"), [("chgnet-relax", 3600.0), ("gpaw-pbe", 3600.0), ("vasp-mp-gga", 12_000.0)]
+)
+def test_a_calculation_that_is_expected_to_take_long_may_take_long(protocol, limit):
+    request = request_of(3.4).model_copy(update={"protocol": protocol})
+    assert time_limit(request) == limit
 
 
 def begun(controller, request):
@@ -193,6 +212,6 @@ def test_a_worker_that_cannot_write_stops_the_run_with_a_sentence(monkeypatch, c
 
 
 def test_workers_end_with_their_controller(tmp_path):
-    with WorkerPool(1, tmp_path / "log", time_limit=60) as pool:
+    with WorkerPool(1, tmp_path / "log") as pool:
         process = pool._workers[0].process
     assert process.returncode is not None

@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from matscout.db.documents import CalculationRequest, Geometry
 from matscout.db.store import connect
 from matscout.workflows.launch.firetask import CalculationTask
-from matscout.workflows.launch.ledger import Ledger
+from matscout.workflows.launch.ledger import LIVE, Ledger
 
 
 def request_of(a):
@@ -28,10 +28,17 @@ def ledger(tmp_path):
         yield ledger
 
 
+def reserved(ledger):
+    """Folder and allocation of the only launch that is under way, as FireWorks reads them."""
+    [launch] = ledger.launchpad.launches.find({"state": {"$in": list(LIVE)}})
+    return launch["launch_dir"], launch["state_history"][0]["reservation_id"]
+
+
 def test_a_calculation_is_added_once_and_submitted_in_order_of_priority(ledger):
     requests = [request_of(a) for a in (4.0, 4.1, 4.2)]
     assert ledger.add(requests[:2], "node") == 2
-    assert ledger.add(requests, "node", priority=5) == 1
+    assert ledger.add(requests, "node") == 1
+    ledger.launchpad.set_priority(3, 5)
     assert ledger.ready("node", 10) == [requests[2].id, requests[0].id, requests[1].id]
     assert ledger.ready("node", 1) == [requests[2].id]
     assert ledger.ready("another", 10) == []
@@ -41,17 +48,15 @@ def test_it_is_ready_reserved_running_and_ended(ledger, tmp_path):
     request = request_of(4.0)
     ledger.add([request], "node")
     ledger.reserve({request.id: tmp_path / "1"}, "node", "alloc-7")
-    [entry] = ledger.live()
-    assert (entry.calculation_id, entry.state, entry.worker) == (request.id, "RESERVED", "node")
-    assert (entry.folder, entry.allocation_id) == (str(tmp_path / "1"), "alloc-7")
+    assert ledger.ids_in(["RESERVED"]) == [request.id]
+    assert reserved(ledger) == (str(tmp_path / "1"), "alloc-7")
     assert ledger.ready("node", 10) == []
     ledger.started({request.id: "n001"})
     ledger.started({request.id: "n001"})
-    [entry] = ledger.live()
-    assert (entry.state, entry.allocation_id) == ("RUNNING", "alloc-7")
+    assert ledger.ids_in(["RUNNING"]) == [request.id]
     ledger.ended({request.id: (True, {"energy": -3.0})})
     ledger.ended({request.id: (True, {"energy": -3.0})})
-    assert ledger.live() == []
+    assert ledger.ids_in(LIVE) == []
     assert ledger.counts() == {"COMPLETED": 1}
 
 
@@ -78,8 +83,7 @@ def test_an_attempt_that_was_lost_is_made_again(ledger, tmp_path, started):
     ledger.release([request.id])
     assert ledger.ready("node", 10) == [request.id]
     ledger.reserve({request.id: tmp_path / "2"}, "node", "alloc-2")
-    [entry] = ledger.live()
-    assert (entry.folder, entry.allocation_id) == (str(tmp_path / "2"), "alloc-2")
+    assert reserved(ledger) == (str(tmp_path / "2"), "alloc-2")
 
 
 def test_a_failure_may_be_tried_again(ledger, tmp_path):
@@ -87,7 +91,7 @@ def test_a_failure_may_be_tried_again(ledger, tmp_path):
     ledger.add([request], "node")
     ledger.reserve({request.id: tmp_path / "1"}, "node", "alloc-1")
     ledger.ended({request.id: (False, {"cause": "memory"})})
-    assert ledger.counts([request.id]) == {"FIZZLED": 1}
+    assert ledger.counts() == {"FIZZLED": 1}
     ledger.release([request.id])
     assert ledger.ready("node", 10) == [request.id]
 
@@ -121,7 +125,19 @@ def test_all_is_there_when_the_store_is_opened_again(tmp_path):
     with connect(tmp_path / "store") as store:
         again = Ledger(store)
         again.prepare()
-        assert [entry.calculation_id for entry in again.live()] == [request.id]
+        assert again.ids_in(LIVE) == [request.id]
+
+
+def test_a_kill_while_indexes_are_made_leaves_them_to_the_next_process(tmp_path, monkeypatch):
+    with connect(tmp_path / "store") as store:
+        ledger = Ledger(store)
+        with monkeypatch.context() as killed:
+            killed.setattr(ledger.launchpad, "tuneup", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                ledger.prepare()
+        ledger.prepare()
+        names = set(store.collection("fireworks").index_information())
+        assert names >= {"spec.calculation_1", "state_1", "fw_id_1"}
 
 
 class FireWorksOwn:

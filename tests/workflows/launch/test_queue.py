@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,6 +17,7 @@ from matscout.errors import UserError
 from matscout.workflows.calculations.causes import Finding
 from matscout.workflows.launch import queue as queue_module
 from matscout.workflows.launch.allocation import LauncherStart, announce, read_allocation
+from matscout.workflows.launch.allocations import last_passed, note_passed
 from matscout.workflows.launch.folders import (
     CLAIM,
     INTERRUPTED,
@@ -65,6 +67,9 @@ class Cluster:
             raise SchedulerDownError("the scheduler does not answer")
         found = {number: self.states.get(number, JobState(number, "", "vanished")) for number in ids}
         return found | {state.name: state for state in self.states.values() if state.name in names}
+
+    def find(self, name):
+        return next((number for number, state in self.states.items() if state.name == name), None)
 
     def cancel(self, ids):
         for number in ids:
@@ -298,7 +303,7 @@ def test_a_job_that_is_held_is_said(queue, cluster):
     assert dict(step.jobs["node"]) == {"held": 1, "waiting": 1}
 
 
-def test_a_worker_whose_jobs_never_reach_the_launcher_gets_no_more(queue, cluster):
+def test_a_worker_whose_jobs_never_reach_the_launcher_gets_no_more(queue, cluster, worker):
     for _ in range(3):
         queue.step()
         for number, state in cluster.states.items():
@@ -309,8 +314,78 @@ def test_a_worker_whose_jobs_never_reach_the_launcher_gets_no_more(queue, cluste
     [note] = step.notes
     assert "none of its last jobs could calculate anything" in note
     assert "matscout workers check node" in note
-    queue.allocations.clear("node")
+    note_passed(worker)
     assert queue.step().submitted == {"node": 5}
+
+
+def test_a_check_from_before_the_jobs_that_could_not_calculate_is_no_word_for_the_worker(queue, cluster, worker):
+    note_passed(worker)
+    for _ in range(3):
+        queue.step()
+        for number in [one.id for one in cluster.states.values() if one.state == "waiting"]:
+            cluster.becomes(number, "failed")
+    assert not queue.step().submitted
+
+
+def test_what_is_noted_of_a_check_outlives_a_broken_note(worker):
+    assert last_passed(worker) is None
+    note_passed(worker)
+    assert last_passed(worker) <= now()
+    (worker.launch_folder / "probes" / "node.passed").write_text("yesterday")
+    assert last_passed(worker) is None
+
+
+def test_a_file_system_that_is_away_for_a_step_loses_and_repeats_nothing(queue, cluster, worker):
+    queue.step()
+    folders = cluster.starts("1")
+    for folder in folders:
+        completes(folder)
+    cluster.becomes("1", "completed")
+    away = worker.launch_folder.with_name("away")
+    worker.launch_folder.rename(away)
+    step = queue.step()
+    assert not step.changed
+    assert step.notes == [f"the jobs of worker node are left alone: {worker.launch_folder / 's1'} is not there"]
+    assert not worker.launch_folder.exists()
+    away.rename(worker.launch_folder)
+    assert queue.step().completed == [request.id for request in REQUESTS[:3]]
+    assert [len(queue.attempts.calculation(one.id).attempts) for one in REQUESTS] == [1] * 5
+
+
+@pytest.mark.parametrize("with_job", [False, True])
+def test_folders_that_are_gone_under_a_job_that_had_begun_end_recorded_attempts(queue, cluster, with_job):
+    queue.step()
+    first, *_ = cluster.starts("1")
+    claimed(first)
+    queue.step()
+    shutil.rmtree(first.parent)
+    if with_job:
+        shutil.rmtree(cluster.folders["1"])
+    cluster.becomes("1", "completed")
+    queue.step()
+    attempt, again = queue.attempts.calculation(REQUESTS[0].id).attempts
+    assert (attempt.outcome, attempt.cause, attempt.evidence) == ("interrupted", "node", f"no folder {first}")
+    assert again.folder == str(first.with_name("2"))
+
+
+def test_calculations_of_a_worker_that_is_in_no_file_are_named(queue, store, worker, cluster):
+    other = Queue(store, {"other": worker.model_copy(update={"name": "other"})}, "s1", scheduler_of=cluster)
+    step = other.step()
+    assert not step.submitted
+    assert step.notes == [
+        "worker node is not in workers.yaml: 5 calculations wait for it; matscout submit FILE --worker NAME moves them"
+    ]
+    other.ledger.move([one.id for one in REQUESTS], "other")
+    assert not other.step().notes
+
+
+def test_what_was_cancelled_is_told_from_what_was_left(queue, store, cluster):
+    queue.step()
+    first, second = queue.allocations.open()
+    nameless = second.model_copy(update={"job_id": None})
+    assert Queue(store, {}, "s1", scheduler_of=cluster).cancel([first]) == []
+    assert queue.cancel([first, nameless]) == [first]
+    assert [one.state for one in cluster.states.values()] == ["cancelled", "waiting"]
 
 
 def test_what_the_nodes_say_of_an_interruption_counts(queue, cluster):
@@ -325,6 +400,7 @@ def test_what_the_nodes_say_of_an_interruption_counts(queue, cluster):
     attempts = [queue.attempts.calculation(one.id).attempts[0] for one in REQUESTS[:2]]
     assert [one.outcome for one in attempts] == ["interrupted"] * 2
     assert attempts[0].message == "no time was left"
+    assert [one.cause for one in attempts] == [None, "walltime"]
 
 
 def test_a_worker_takes_its_protocols_alone(store, worker, cluster):
@@ -337,7 +413,7 @@ def test_the_end_of_a_job_leaves_alone_what_started_again_in_another(queue, clus
     """Of the first attempt, in a job that is still running, the calculation has a result: a failure to be retried."""
     queue.step()
     first, second, third = cluster.starts("1")
-    fails(first, "unknown")
+    fails(first, "node")
     cluster.becomes("2", "completed")
     queue.step()
     assert [len(read_allocation(folder).launches) for folder in cluster.folders.values()] == [3, 2, 3]

@@ -10,6 +10,7 @@ from matscout.db.store import connect
 from matscout.errors import UserError
 from matscout.workflows.launch import submission as submission_module
 from matscout.workflows.launch.allocation import LauncherEnd, LauncherStart, announce, read_allocation
+from matscout.workflows.launch.allocations import launch_of
 from matscout.workflows.launch.queue import Queue
 from matscout.workflows.launch.schedulers import (
     JobState,
@@ -29,6 +30,7 @@ class Scripted:
         self.known = {}
         self.states = {}
         self.asked = 0
+        self.cancelled = []
 
     def __call__(self, worker):
         return self
@@ -43,6 +45,12 @@ class Scripted:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def cancel(self, ids):
+        self.cancelled += ids
+
+    def find(self, name):
+        return self.known.get(name)
 
     def jobs(self, ids, names=()):
         self.asked += 1
@@ -93,6 +101,63 @@ def test_more_than_there_is_becomes_as_much_as_before(make):
     [record] = queue.allocations.open()
     assert (record.job_id, record.memory_factor, record.walltime_factor) == ("7", 1.0, 1.0)
     assert read_allocation(Path(record.folder)).seconds == 3600
+
+
+HELD = {"state": "held", "reason": "PartitionTimeLimit", "never_begins": True}
+
+
+def test_more_than_there_is_that_is_only_held_becomes_as_much_as_before(make):
+    queue = make(scheduler := Scripted("7", "8"))
+    failed_for(queue, "walltime")
+    queue.step()
+    scheduler.states["7"] = JobState("7", "", **HELD)
+    step = queue.step()
+    assert step.notes == ["job 7 never begins: PartitionTimeLimit; it gets what all jobs of worker node get"]
+    assert scheduler.scripts == ["7200 4096", "3600 4096"]
+    assert scheduler.cancelled == ["7"]
+    assert dict(step.jobs["node"]) == {"waiting": 1}
+    [record] = queue.allocations.open()
+    assert (record.job_id, record.state, record.walltime_factor) == ("8", "submitted", 1.0)
+    assert read_allocation(Path(record.folder)).seconds == 3600
+    assert len(queue.attempts.calculation(REQUEST.id).attempts) == 2
+    assert not queue.step().changed
+
+
+def test_a_usual_job_that_never_begins_and_one_that_a_person_holds_stay(make):
+    queue = make(scheduler := Scripted("7"))
+    queue.step()
+    scheduler.states["7"] = JobState("7", "", **HELD)
+    assert queue.step().notes == ["job 7 of worker node is held: PartitionTimeLimit"]
+    queue = make(scheduler)
+    [record] = queue.allocations.open()
+    queue.allocations.update(record, walltime_factor=2.0)
+    scheduler.states["7"] = JobState("7", "", "held", reason="JobHeldUser")
+    assert queue.step().notes == ["job 7 of worker node is held: JobHeldUser"]
+    assert scheduler.cancelled == []
+
+
+def test_a_controller_that_dies_between_the_two_submissions_takes_up_the_second(make, monkeypatch):
+    queue = make(scheduler := Scripted("7", "8"))
+    failed_for(queue, "walltime")
+    queue.step()
+    scheduler.states["7"] = JobState("7", queue.allocations.open()[0].name, **HELD)
+    with monkeypatch.context() as killed:
+        killed.setattr(scheduler, "submit", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            queue.step()
+    scheduler.known[scheduler.states["7"].name] = "7"
+    step = queue.step()
+    assert (step.again, step.submitted) == ({"not started": 1}, {"node": 1})
+    assert [record.job_id for record in queue.allocations.open()] == ["8"]
+
+
+def test_time_for_a_calculation_is_that_of_one_core_over_the_cores_that_it_gets(make):
+    given = REQUEST.model_copy(update={"protocol": "vasp-mp-gga"})
+    worker = make(Scripted(), nodes=2, cores=32, at_once=4, commands={"vasp": "srun vasp_std"}).workers["node"]
+    serial = worker.model_copy(update={"commands": {}})
+    assert launch_of(given, Path("f"), serial).expected_seconds == 2 * 2000.0
+    assert launch_of(given, Path("f"), worker).expected_seconds == 2 * 2000.0 / 16
+    assert launch_of(REQUEST, Path("f"), worker) == launch_of(REQUEST, Path("f"), serial)
 
 
 def test_a_script_that_is_refused_at_its_usual_size_is_a_mistake(make):
@@ -170,7 +235,7 @@ def test_machines_that_can_calculate_nothing_get_no_more_jobs(make):
     for number in ("1", "2", "3"):
         queue.step()
         start = LauncherStart(launcher="l", allocation="a", host="n", pid=1, started="")
-        _, ended = announce(scheduler.folder, start)
+        ended = announce(scheduler.folder, start)
         if number != "3":  # the last one could not even say so
             said = LauncherEnd(launcher="l", reason="machine", message="the disk is full", ended="")
             ended.write_text(said.model_dump_json())

@@ -71,8 +71,9 @@ big:
   reserve: 120
   cleanup: {completed: large, failed: nothing, large: [WAVECAR], failed_after_days: 14}
 small:
-  scheduler: local
-  at_once: 2
+  scheduler: pbs
+  launch_folder: /scratch/runs
+  walltime: 01:00:00
 """
     workers = read(text)
     assert list(workers) == ["big", "small"]
@@ -98,9 +99,15 @@ def test_variables_in_the_place_of_launch_folders_are_replaced(read, monkeypatch
 
 
 def test_missing_keys_are_named_together(refused):
-    said = refused("one:\n  scheduler: local\ncluster:\n  scheduler: slurm\n")
-    assert said == ", line 3: cluster: launch_folder and walltime are missing, which slurm needs"
-    assert refused("cluster:\n  cores: 2\n") == ", line 1: cluster.scheduler is missing"
+    said = refused(f"{CLUSTER}other:\n  scheduler: slurm\n")
+    assert said == ", line 5: other.launch_folder and other.walltime are missing"
+    words = "cluster.scheduler and cluster.launch_folder and cluster.walltime are missing"
+    assert refused("cluster:\n  cores: 2\n") == f", line 1: {words}"
+
+
+def test_this_machine_needs_no_worker(refused):
+    words = "cluster.scheduler: this machine needs no worker, leave it out: matscout run calculates here"
+    assert refused("cluster: {scheduler: local, at_once: 2}\n") == f", line 1: {words}"
 
 
 @pytest.mark.parametrize(
@@ -127,6 +134,8 @@ def test_missing_keys_are_named_together(refused):
         ("cores: 1\n  cores: 2", ', line 6: the key "cores" stands here a second time'),
         ("environment: {A-B: 1}", ", line 5: cluster.environment: 'A-B' is no name of a variable"),
         ("environment: {A: [1]}", ", line 5: cluster.environment: A must be text or a number"),
+        ("commands: {vasp_std: x}", ', line 5: cluster.commands: "vasp_std" has no run command; vasp, vasp_gamma, '),
+        ("commands: {gpaw: mpirun gpaw}", ', line 5: cluster.commands: "gpaw" has no run command; vasp, '),
         ("environment: [1]", ", line 5: cluster.environment is [1]: it must be a mapping, such as {key: value}"),
     ],
 )
@@ -189,8 +198,7 @@ def test_a_place_that_nodes_may_not_see_is_refused(refused, folder, message):
         ("pbs", "qos: long", "scheduler pbs has no use for qos"),
         ("pbs", "directives: [-l walltime=99:00:00]", "is written by matscout itself"),
         ("lsf", "directives: [-r]", "is written by matscout itself"),
-        ("local", "partition: batch", "scheduler local has no use for partition"),
-        ("slrum", "cores: 1", "cluster.scheduler is 'slrum': input should be 'slurm', 'pbs', 'sge', 'lsf' or 'local'"),
+        ("slrum", "cores: 1", "cluster.scheduler is 'slrum': input should be 'slurm', 'pbs', 'sge' or 'lsf'"),
     ],
 )
 def test_what_a_scheduler_has_no_use_for_is_no_silent_promise(refused, scheduler, line, message):
@@ -203,8 +211,8 @@ def test_what_a_scheduler_has_no_use_for_is_no_silent_promise(refused, scheduler
         ("", "holds no workers"),
         ("- a\n", "holds no workers"),
         ("cluster: slurm\n", ", line 1: cluster must be a mapping"),
-        ("1: {scheduler: local}\n", ", line 1: 1 is no name of a worker"),
-        ("a b: {scheduler: local}\n", ', line 1: "a b" is no name of a worker'),
+        ("1: {scheduler: slurm}\n", ", line 1: 1 is no name of a worker"),
+        (CLUSTER.replace("cluster", "a b"), ', line 1: "a b" is no name of a worker'),
         ("cluster: {scheduler: [\n", ", line 2: not valid YAML: "),
     ],
 )

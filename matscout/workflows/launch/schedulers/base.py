@@ -95,6 +95,8 @@ class JobState:
         What the scheduler gives as its reason.
     exit_code
         Of the script, 128 + n where signal n ended it; None where it is not known.
+    never_begins
+        Whether it asks for more than there is: it is ``held`` until somebody changes it, or the partition.
     """
 
     id: str
@@ -103,6 +105,7 @@ class JobState:
     raw: str = ""
     reason: str = ""
     exit_code: int | None = None
+    never_begins: bool = False
 
     @property
     def is_live(self) -> bool:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from matscout.db.files import write_text
 from matscout.errors import UserError
+from matscout.workflows.launch.allocations import PROBES
 from matscout.workflows.launch.schedulers.base import OUTPUT, AllocationRequest, JobState, job_name
-from matscout.workflows.launch.schedulers.body import FAILED_MODULES, body
+from matscout.workflows.launch.schedulers.body import FAILED_MODULES
 from matscout.workflows.launch.schedulers.commands import SchedulerDownError
 from matscout.workflows.launch.schedulers.registry import make_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from matscout.workflows.launch.schedulers.base import Scheduler
     from matscout.workflows.launch.workers_file import Worker
@@ -46,7 +45,7 @@ class ProbeReport:
     Attributes
     ----------
     worker, job
-        The worker, and the number of the job; no job where the worker is this machine.
+        The worker, and the number of the job.
     state
         How the job ended, or where it was when it was given up.
     node, cores
@@ -66,8 +65,8 @@ class ProbeReport:
     """
 
     worker: str
-    job: str | None
-    state: JobState | None
+    job: str
+    state: JobState
     node: str | None = None
     cores: int | None = None
     queue_seconds: float | None = None
@@ -81,12 +80,12 @@ class ProbeReport:
     @property
     def problems(self) -> list[str]:
         """What has to be put right, in sentences."""
-        if self.state is not None and self.state.is_live:
+        if self.state.is_live:
             why = f" ({self.state.reason})" if self.state.reason else ""
             return [f"the job did not run in time: it was {self.state.state}{why}, and is cancelled now"]
         if not self.sees_folder:
-            how = f": it {self.state.state}" if self.state and self.state.state != "completed" else ""
-            why = f" ({self.state.reason})" if self.state and self.state.reason else ""
+            how = f": it {self.state.state}" if self.state.state != "completed" else ""
+            why = f" ({self.state.reason})" if self.state.reason else ""
             return [f"the job left nothing in its launch folder{how}{why}: the node may not see the folder"]
         found = [f"module {name} does not load" for name in self.failed_modules]
         for what, said in (("Python", self.python), ("matscout", self.matscout)):
@@ -97,27 +96,19 @@ class ProbeReport:
 
 def probe_script(worker: Worker, folder: Path) -> str:
     """Write the script of a probe in a folder."""
-    request = _request(worker, folder)
-    if worker.scheduler == "local":
-        return f"#!/bin/bash\n{body(worker, request)}"
-    return make_scheduler(worker).script(request)
-
-
-def _request(worker: Worker, folder: Path) -> AllocationRequest:
-    return AllocationRequest(
+    request = AllocationRequest(
         name=folder.name,
         folder=folder,
         command=("bash", "-c", _SHELL, "probe", worker.python),
-        walltime=min(PROBE_SECONDS, worker.walltime or PROBE_SECONDS),
+        walltime=min(PROBE_SECONDS, worker.walltime),
         goes_on_without_modules=True,
     )
+    return make_scheduler(worker).script(request)
 
 
 def probe_folder(worker: Worker) -> Path:
     """Return a new name for a probe's folder."""
-    # what all users share gets no folder of one user's
-    parent = worker.launch_folder / "probes" if worker.launch_folder else Path(tempfile.gettempdir())
-    return parent / job_name(uuid4().hex)
+    return worker.launch_folder / PROBES / job_name(uuid4().hex)
 
 
 def run_probe(worker: Worker, *, seconds: float = 600.0, tell: Callable[[str], object] = lambda _: None) -> ProbeReport:
@@ -144,10 +135,7 @@ def run_probe(worker: Worker, *, seconds: float = 600.0, tell: Callable[[str], o
     except OSError as error:
         raise UserError(f"launch folder of worker {worker.name}: {error.filename}: {error.strerror}") from None
     begun = time.time()
-    if worker.scheduler == "local":
-        job, state = None, _run_here(worker, folder)
-    else:
-        job, state = _run_there(make_scheduler(worker), folder, seconds, tell)
+    job, state = _run(make_scheduler(worker), folder, seconds, tell)
     report = _report(worker, folder, job, state, token, begun)
     if report.problems:
         return report
@@ -155,27 +143,7 @@ def run_probe(worker: Worker, *, seconds: float = 600.0, tell: Callable[[str], o
     return replace(report, folder=None)
 
 
-def _run_here(worker: Worker, folder: Path) -> JobState:
-    with (folder / OUTPUT).open("wb") as output:
-        try:
-            done = subprocess.run(  # noqa: S603
-                ["bash", SCRIPT],  # noqa: S607  as a scheduler would
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=PROBE_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return JobState("", worker.name, "walltime")
-    state: Literal["completed", "failed"] = "failed" if done.returncode else "completed"
-    return JobState("", worker.name, state, exit_code=done.returncode)
-
-
-def _run_there(
-    scheduler: Scheduler, folder: Path, seconds: float, tell: Callable[[str], object]
-) -> tuple[str, JobState]:
+def _run(scheduler: Scheduler, folder: Path, seconds: float, tell: Callable[[str], object]) -> tuple[str, JobState]:
     """Submit the script and wait for its end; whatever ends the waiting before cancels the job."""
     tell("submitting")
     try:
@@ -204,9 +172,8 @@ def _run_there(
     return job, state
 
 
-def _report(worker: Worker, folder: Path, job: str | None, state: JobState, token: str, begun: float) -> ProbeReport:
-    ended = not state.is_live
-    deadline = time.monotonic() + (_LATE_SECONDS if ended and job else 0)
+def _report(worker: Worker, folder: Path, job: str, state: JobState, token: str, begun: float) -> ProbeReport:
+    deadline = time.monotonic() + (0 if state.is_live else _LATE_SECONDS)
     while not (folder / _FOUND).is_file() and time.monotonic() < deadline:
         time.sleep(0.5)
     found = dict(line.partition("=")[::2] for line in _lines(folder / _FOUND))
@@ -217,7 +184,7 @@ def _report(worker: Worker, folder: Path, job: str | None, state: JobState, toke
         state=state,
         node=found.get("node"),
         cores=int(cores) if cores.isdigit() else None,
-        queue_seconds=max(float(started) - begun, 0.0) if started.isdigit() and job else None,
+        queue_seconds=max(float(started) - begun, 0.0) if started.isdigit() else None,
         python=found.get("python"),
         matscout=found.get("matscout"),
         sees_folder=found.get("token") == token,

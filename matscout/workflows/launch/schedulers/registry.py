@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matscout.errors import UserError
 from matscout.workflows.launch.schedulers.lsf import Lsf
 from matscout.workflows.launch.schedulers.pbs import Pbs
 from matscout.workflows.launch.schedulers.sge import Sge
@@ -19,13 +18,5 @@ SCHEDULERS: dict[str, type[Scheduler]] = {"slurm": Slurm, "pbs": Pbs, "sge": Sge
 
 
 def make_scheduler(worker: Worker) -> Scheduler:
-    """Return what speaks to a worker's scheduler.
-
-    Raises
-    ------
-    UserError
-        The worker is `local`: it has none.
-    """
-    if worker.scheduler not in SCHEDULERS:
-        raise UserError(f"worker {worker.name} runs calculations on this machine: it has no scheduler")
+    """Return what speaks to a worker's scheduler."""
     return SCHEDULERS[worker.scheduler](worker)

@@ -20,6 +20,8 @@ _EXIT_LIMIT = 25  # qsub's exit code where a user has as many jobs as allowed
 _HISTORY_DAYS = 30
 _USERS_MISTAKES = frozenset({26, 27, 28, 29, 30})  # reasons such as a folder that cannot be entered
 _AFTER_JOB = 100  # the script was ended by a signal
+_NONE_KNOWN = (r"job (id|name) \S+ not found", r"no jobs running since startup")
+"""How qacct says that it has no such job, or that there is no accounting file: answers, both with exit code 1."""
 
 
 class Sge(Scheduler):
@@ -79,12 +81,20 @@ class Sge(Scheduler):
         ]
 
     def _past(self, ids: Sequence[str], names: Sequence[str]) -> list[JobState]:
-        """Jobs of the last days in the accounting file, which is read through once."""
+        """Jobs of the last days in the accounting file, which is read through once.
+
+        A job that only a name is known of has left its results where they are looked for; one that had a number is
+        not to be taken for lost because accounting fails.
+        """
         try:
-            answer = self._run(["qacct", "-o", self.user, "-d", str(_HISTORY_DAYS), "-j"])
+            text = self._ask(["qacct", "-o", self.user, "-d", str(_HISTORY_DAYS), "-j"], fine=_NONE_KNOWN)
         except SchedulerMissingError:
             return []
-        jobs = map(_from_accounting, re.split(r"^=+\s*$", answer.output, flags=re.MULTILINE))
+        except SchedulerDownError:
+            if ids:
+                raise
+            return []
+        jobs = map(_from_accounting, re.split(r"^=+\s*$", text, flags=re.MULTILINE))
         return [job for job in jobs if job and (job.id in ids or job.name in names)]
 
 

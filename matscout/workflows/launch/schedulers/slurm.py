@@ -7,7 +7,12 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from matscout.workflows.launch.schedulers.base import JobState, Scheduler, clock, shell_code
-from matscout.workflows.launch.schedulers.commands import Answer, SchedulerMissingError, matches
+from matscout.workflows.launch.schedulers.commands import (
+    Answer,
+    SchedulerDownError,
+    SchedulerMissingError,
+    matches,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +50,10 @@ _STATES: dict[str, State] = {
 _POLICY = "violates accounting/QOS policy"
 _NAMED_LIMIT = r"\b(QOS|Assoc)(Max|Min|Grp)\w+"
 _USER_LIMIT = r"\b(QOSMaxSubmitJobPerUserLimit|AssocMaxSubmitJobLimit)\b"
-_NEVER = frozenset({"PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints"})
+_NEVER = re.compile(r"PartitionTimeLimit|PartitionNodeLimit|BadConstraints|(QOS|Assoc)Max\w+Per(Job|Node)(Limit)?")
 """Reasons for which a job waits until somebody changes it, or the partition."""
 _HISTORY = "now-30days"  # how far sacct looks back for a name
+_NO_ACCOUNTING = (r"accounting storage is disabled",)
 
 
 class Slurm(Scheduler):
@@ -119,29 +125,36 @@ class Slurm(Scheduler):
         return [job for line in self._ask(command).splitlines() if (job := _from_squeue(line))]
 
     def _past(self, ids: Sequence[str], names: Sequence[str]) -> list[JobState]:
-        found = {job.id: job for job in self._accounted(ids, names)}
+        accounted, trouble = self._accounted(ids, names)
+        found = {job.id: job for job in accounted}
         missing = [number for number in ids if number not in found]
         if missing or not found:
             shown = self._ask(["scontrol", "--oneliner", "--all", "show", "job"])
             jobs = [job for line in shown.splitlines() if (job := _from_scontrol(line))]
             found |= {job.id: job for job in jobs if job.id in missing or job.name in names}
+        if trouble is not None and not found.keys() >= set(ids):
+            raise trouble  # they may have ended as they should
         return list(found.values())
 
-    def _accounted(self, ids: Sequence[str], names: Sequence[str]) -> list[JobState]:
-        """Ask accounting; nothing where there is none, or where its database does not answer: that is not Slurm."""
+    def _accounted(self, ids: Sequence[str], names: Sequence[str]) -> tuple[list[JobState], SchedulerDownError | None]:
+        """Ask accounting, where there is one; return also why it does not answer.
+
+        Its database is not Slurm: without it, most is still known.
+        """
         columns = "--format=JobID,State,ExitCode,JobName"
         command = ["sacct", "--noheader", "--parsable2", "--allocations", columns, f"--user={os.getuid()}"]
-        found = []
+        found: list[JobState] = []
         questions = [[f"--jobs={','.join(ids)}"]] if ids else []
         questions += [[f"--name={','.join(names)}", f"--starttime={_HISTORY}"]] if names else []
         for question in questions:
             try:
-                answer = self._run([*command, *question])
+                text = self._ask([*command, *question], fine=_NO_ACCOUNTING)
             except SchedulerMissingError:
-                return []
-            if answer.code == 0:
-                found += [job for line in answer.output.splitlines() if (job := _from_sacct(line))]
-        return found
+                break
+            except SchedulerDownError as error:
+                return found, error
+            found += [job for line in text.splitlines() if (job := _from_sacct(line))]
+        return found, None
 
 
 def _from_squeue(line: str) -> JobState | None:
@@ -186,7 +199,8 @@ def _code(text: str) -> int | None:
 def _job(number: str, name: str, raw: str, reason: str, code: int | None) -> JobState:
     """Make a state of Slurm's words; one that a later edition adds is taken for that of a job that lives."""
     state = _STATES.get(raw, "running")
-    if state == "waiting" and ("held" in reason.lower() or reason in _NEVER):
+    never_begins = state == "waiting" and _NEVER.fullmatch(reason) is not None
+    if state == "waiting" and ("held" in reason.lower() or never_begins):
         state = "held"
     ended = state not in {"waiting", "held", "running"}
-    return JobState(number, name, state, raw, reason, code if ended else None)
+    return JobState(number, name, state, raw, reason, code if ended else None, never_begins)

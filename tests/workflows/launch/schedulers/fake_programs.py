@@ -1,14 +1,16 @@
 """Programs of four schedulers that keep a job table in a file beside them, and speak as the real ones do.
 
 One file under many names: what it is called by is what it does. The table says how the day goes: ``mood`` is "well",
-"full", "down", "silent" (never answers), "refuses", or "lost" (takes the job, and ends before it answers). What it
-prints was taken from real ones: Slurm 22.05 here, and other people's logs of the rest.
+"full", "down", "silent" (never answers), "refuses", "lost" (takes the job, and ends before it answers), or "at once"
+(runs what it is given before it answers); ``accounting`` is true, false, or "fails". What it prints was taken from real
+ones: Slurm 22.05 here, and other people's logs of the rest.
 """
 
 import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -94,7 +96,13 @@ def sbatch(arguments, mood):
         say("", code=1, error=f"sbatch: error: Batch job submission failed: {UNREACHABLE}")
     if mood == "refuses":
         say("", code=1, error=SLURM_REFUSAL)
-    say(f"Submitted batch job {take(Path(arguments[0]).read_text(), r'^#SBATCH --job-name=(.*)')}\n")
+    number = take(Path(arguments[0]).read_text(), r"^#SBATCH --job-name=(.*)")
+    if mood == "at once":
+        subprocess.run(["bash", arguments[0]], cwd=Path(arguments[0]).parent, stdout=subprocess.DEVNULL, check=True)
+        table = load()
+        table["jobs"][number]["state"] = "completed"
+        TABLE.write_text(json.dumps(table))
+    say(f"Submitted batch job {number}\n")
 
 
 def slurm_query(arguments, mood):
@@ -128,8 +136,11 @@ def scontrol(arguments, mood):
 
 
 def sacct(arguments, mood):
-    if not load().get("accounting"):
+    accounting = load().get("accounting")
+    if not accounting:
         say("", code=1, error="Slurm accounting storage is disabled\n")
+    if accounting == "fails":
+        say("", code=1, error="sacct: error: Problem talking to the database: Connection refused\n")
     wanted = next((x.partition("=")[2].split(",") for x in arguments if x.startswith(("--jobs=", "--name="))), [])
     lines = []
     for number, job in known("accounting").items():
@@ -281,6 +292,12 @@ def grid_qstat(arguments, mood):
 
 
 def qacct(arguments, mood):
+    accounting = load().get("accounting", True)
+    if not accounting:
+        file = "/opt/sge/default/common/accounting: No such file or directory\n"
+        say("no jobs running since startup\n", code=1, error=file)
+    if accounting == "fails":
+        say("", code=1, error="error: failed reading accounting file: Stale file handle\n")
     text = ""
     for number, job in {**known(), **known("accounting")}.items():
         if job["state"] not in GRID_ENDED:

@@ -144,11 +144,19 @@ def test_a_slurm_whose_configuration_is_away_does_not_answer_rather_than_refuse(
 
 
 @pytest.mark.parametrize(
-    ("reason", "state"),
-    [("Priority", "waiting"), ("PartitionTimeLimit", "held"), ("BadConstraints", "held"), ("JobHeldAdmin", "held")],
+    ("reason", "state", "never_begins"),
+    [
+        ("Priority", "waiting", False),
+        ("QOSMaxJobsPerUserLimit", "waiting", False),
+        ("PartitionTimeLimit", "held", True),
+        ("BadConstraints", "held", True),
+        ("QOSMaxWallDurationPerJobLimit", "held", True),
+        ("JobHeldAdmin", "held", False),
+    ],
 )
-def test_a_job_that_slurm_will_never_begin_is_held(reason, state):
-    assert slurm._from_squeue(f"7 |PENDING |0 |{reason} |ms-a").state == state
+def test_a_job_that_slurm_will_never_begin_is_held(reason, state, never_begins):
+    job = slurm._from_squeue(f"7 |PENDING |0 |{reason} |ms-a")
+    assert (job.state, job.never_begins) == (state, never_begins)
 
 
 def test_a_scheduler_that_never_answers_is_not_waited_for(cluster, impatient):
@@ -175,9 +183,42 @@ def test_a_complaint_that_nobody_knows_is_not_taken_for_jobs_that_are_gone(clust
         cluster.scheduler.jobs(["1"])
 
 
-def test_a_local_worker_has_no_scheduler():
-    with pytest.raises(UserError, match="worker cluster runs calculations on this machine"):
-        make_scheduler(worker("slurm").model_copy(update={"scheduler": "local"}))
+@pytest.mark.parametrize("cluster", ["slurm", "sge"], indirect=True)
+def test_accounting_that_fails_is_not_taken_for_jobs_that_are_gone(cluster):
+    over, lives = cluster.submit(), cluster.submit(job_name("another-one-of-them"))
+    cluster.forget(over)
+    cluster.day("well", accounting="fails")
+    with pytest.raises(SchedulerDownError, match=r"sacct: .*Connection refused|qacct: .*Stale file handle"):
+        cluster.scheduler.jobs([over, lives])
+    assert cluster.scheduler.jobs([lives])[lives].state == "waiting"
+    assert cluster.scheduler.find(NAME) is None
+
+
+@pytest.mark.parametrize("cluster", ["slurm", "sge"], indirect=True)
+def test_accounting_that_never_answers_is_not_taken_for_jobs_that_are_gone(cluster, impatient):
+    job = cluster.submit()
+    cluster.forget(job)
+    (cluster.bin / ("sacct" if cluster.kind == "slurm" else "qacct")).write_text("#!/bin/sh\nsleep 60\n")
+    with pytest.raises(SchedulerDownError, match="acct was ended after its time"):
+        cluster.scheduler.jobs([job])
+
+
+@pytest.mark.parametrize("cluster", ["slurm", "sge"], indirect=True)
+@pytest.mark.parametrize("program", ["is there", "is not there"])
+def test_where_there_is_no_accounting_a_job_that_is_forgotten_has_vanished(cluster, program, monkeypatch):
+    job = cluster.submit()
+    cluster.forget(job)
+    cluster.day("well", accounting=False)
+    if program == "is not there":
+        (cluster.bin / ("sacct" if cluster.kind == "slurm" else "qacct")).unlink()
+        monkeypatch.setenv("PATH", str(cluster.bin))
+    assert cluster.scheduler.jobs([job])[job].state == "vanished"
+
+
+def test_a_job_that_qacct_does_not_find_has_vanished(tmp_path, monkeypatch):
+    sge = prepared("sge", tmp_path, monkeypatch)
+    (sge.bin / "qacct").write_text("#!/bin/sh\necho 'error: job id 101 not found' >&2; exit 1\n")
+    assert sge.scheduler.jobs(["101"])["101"].state == "vanished"
 
 
 def test_no_secret_of_the_shell_gets_to_a_scheduler(slurm, monkeypatch, tmp_path):
