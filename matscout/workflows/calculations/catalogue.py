@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matscout.workflows.calculations.magnetism import HUBBARD_U, MOMENTS
 from matscout.workflows.calculations.protocols import Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CHGNET_PACKAGES = ("chgnet", "torch", "ase", "atomate2", "pymatgen", "numpy")
 _CHGNET_FUNCTIONAL = "PBE+U with MP2020 corrections, as CHGNet 0.3.0 learned them"
@@ -43,6 +47,11 @@ _PHONONS = {
     "tolerance_THz": 0.3,
 }
 
+_ANOTHER = dict.fromkeys(
+    ("relax", "check.kind"),
+    "it says what the protocol does; take the protocol that does the other (matscout protocols)",
+)
+
 
 def _chgnet(name: str, settings: dict[str, Any], seconds_per_site: float, **options: Any) -> Protocol:
     return Protocol(
@@ -56,13 +65,14 @@ def _chgnet(name: str, settings: dict[str, Any], seconds_per_site: float, **opti
         extra="gnn",
         seconds_per_site=seconds_per_site,
         help_settings=("optimizer", "max_steps"),
+        fixed=_ANOTHER,
         **options,
     )
 
 
 _GPAW = {
     "xc": "PBE",
-    "cutoff_eV": 700.0,  # at 500 eV magnesium's semicore electrons cost 0.2 eV/atom, and stresses of 18 GPa
+    "cutoff_eV": 700.0,  # lower ones do not hold semicore electrons, such as magnesium's: energy and stress go astray
     "pulay_correction": True,  # of the stress, from the kinetic energy of the free atoms beyond the cutoff
     "k_points_per_inverse_A": 3.5,
     "vacuum_A": 6.0,
@@ -96,7 +106,16 @@ _GPAW_RELAX = {
     "max_volume_ratio": 3.0,
 }
 _GPAW_PACKAGES = ("gpaw", "gpaw-data", "ase", "atomate2", "pymatgen", "numpy", "scipy")
+_GPAW_FIXED = _ANOTHER | dict.fromkeys(
+    ("xc", "calculator.xc"),
+    "potentials, U and the run type of its entries are PBE's; for another functional name a Maker of your own by the "
+    "protocol custom",
+)
 _GPAW_HELP = ("mixer", "eigensolver", "max_scf_steps", "optimizer", "max_step_A", "max_steps")
+_VASP_FIXED = _ANOTHER | dict.fromkeys(
+    ("flow", "stages", "config"),
+    "it is what atomate2 and pymatgen hold; set incar.X, kpoints.X or potcar.X instead, which go above it",
+)
 _VASP_HELP = tuple(
     f"incar.{tag}" for tag in ("ALGO", "NELM", "NSW", "AMIX", "BMIX", "IBRION", "POTIM", "NCORE", "KPAR")
 )
@@ -115,13 +134,20 @@ def _gpaw(name: str, settings: dict[str, Any], seconds_per_site: float, **option
         extra="dft",
         seconds_per_site=seconds_per_site,
         help_settings=_GPAW_HELP,
+        fixed=_GPAW_FIXED,
         **options,
     )
 
 
-def _vasp(name: str, functional: str, corrections: str, **options: Any) -> Protocol:
+@cache
+def _vasp_settings() -> dict[str, Any]:
     text = (files("matscout.workflows.calculations") / "vasp_settings.json").read_text(encoding="utf-8")
-    settings: dict[str, Any] = json.loads(text)[name]
+    settings: dict[str, Any] = json.loads(text)
+    return settings
+
+
+def _vasp(name: str, functional: str, corrections: str, **options: Any) -> Protocol:
+    settings = _vasp_settings()[name]
     return Protocol(
         name=name,
         version=1,
@@ -145,6 +171,7 @@ def _vasp(name: str, functional: str, corrections: str, **options: Any) -> Proto
         maker_name=settings["flow"],
         corrections=corrections,
         help_settings=_VASP_HELP,
+        fixed=_VASP_FIXED,
         packages=("atomate2", "pymatgen", "custodian", "emmet-core"),
         seconds_per_site=2000.0,
         **options,
@@ -159,7 +186,6 @@ _CUSTOM = Protocol(
     settings={
         "maker": "",
         "maker_settings": {},
-        "code": "",
         "functional": "",
         "packages": [],
         "relax": "as the Maker does",
@@ -170,34 +196,40 @@ _CUSTOM = Protocol(
     seconds_per_site=1.0,
 )
 
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        _chgnet("chgnet-relax", _CHGNET_RELAX, 0.12),
-        _chgnet("chgnet-static", {**_CHGNET_INPUT, "relax": "nothing"}, 0.005),
-        _chgnet("chgnet-rattled", {**_CHGNET_RELAX, "fmax_eV_per_A": 0.02, "max_steps": 500, "check": _RATTLED}, 5.0),
-        _chgnet(
-            "chgnet-phonons",
-            {**_CHGNET_RELAX, "fmax_eV_per_A": 0.005, "max_steps": 500, "check": _PHONONS},
-            1.0,
-            also=("phonopy",),
-        ),
-        _gpaw("gpaw-pbe", _GPAW_RELAX, 40.0),
-        _gpaw("gpaw-pbe-static", {**_GPAW_RELAX, "relax": "nothing"}, 5.0),
-        _gpaw("gpaw-pbe-rattled", {**_GPAW_RELAX, "check": _RATTLED}, 2000.0),
-        _gpaw("gpaw-pbe-phonons", {**_GPAW_RELAX, "fmax_eV_per_A": 0.01, "check": _PHONONS}, 500.0, also=("phonopy",)),
-        _vasp(
-            "vasp-mp-gga",
-            "PBE, with the Materials Project's +U in oxides and fluorides",
-            "mp2020",
-            entry={"energy": "that of the static run", "states": "its run type and U, as the Materials Project's"},
-        ),
-        _vasp(
-            "vasp-mp-r2scan",
-            "r2SCAN, after a relaxation with PBEsol",
-            "none",
-            entry={"energy": "that of the static run", "states": "its run type, as the Materials Project's"},
-        ),
-        _CUSTOM,
-    )
+_MADE: dict[str, Callable[[str], Protocol]] = {
+    "chgnet-relax": lambda name: _chgnet(name, _CHGNET_RELAX, 0.12),
+    "chgnet-static": lambda name: _chgnet(name, {**_CHGNET_INPUT, "relax": "nothing"}, 0.005),
+    "chgnet-rattled": lambda name: _chgnet(
+        name, {**_CHGNET_RELAX, "fmax_eV_per_A": 0.02, "max_steps": 500, "check": _RATTLED}, 5.0
+    ),
+    "chgnet-phonons": lambda name: _chgnet(
+        name, {**_CHGNET_RELAX, "fmax_eV_per_A": 0.005, "max_steps": 500, "check": _PHONONS}, 1.0, also=("phonopy",)
+    ),
+    "gpaw-pbe": lambda name: _gpaw(name, _GPAW_RELAX, 40.0),
+    "gpaw-pbe-static": lambda name: _gpaw(name, {**_GPAW_RELAX, "relax": "nothing"}, 5.0),
+    "gpaw-pbe-rattled": lambda name: _gpaw(name, {**_GPAW_RELAX, "check": _RATTLED}, 2000.0),
+    "gpaw-pbe-phonons": lambda name: _gpaw(
+        name, {**_GPAW_RELAX, "fmax_eV_per_A": 0.01, "check": _PHONONS}, 500.0, also=("phonopy",)
+    ),
+    "vasp-mp-gga": lambda name: _vasp(
+        name,
+        "PBE, with the Materials Project's +U in oxides and fluorides",
+        "mp2020",
+        entry={"energy": "that of the static run", "states": "its run type and U, as the Materials Project's"},
+    ),
+    "vasp-mp-r2scan": lambda name: _vasp(
+        name,
+        "r2SCAN, after a relaxation with PBEsol",
+        "none",
+        entry={"energy": "that of the static run", "states": "its run type, as the Materials Project's"},
+    ),
+    "custom": lambda _: _CUSTOM,
 }
+
+NAMES = tuple(_MADE)
+
+
+@cache
+def protocol_named(name: str) -> Protocol:
+    """Make a protocol: those of VASP read their settings from a file, so none is made before it is asked for."""
+    return _MADE[name](name)

@@ -10,6 +10,7 @@ import errno
 import re
 import signal
 import subprocess
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -43,16 +44,10 @@ class Finding(Document):
 
 JOB_STATES: dict[str, tuple[Cause, str]] = {
     "memory": ("memory", "the scheduler ended the job for its memory"),
-    "out_of_memory": ("memory", "the scheduler ended the job for its memory"),
     "walltime": ("walltime", "the job reached its time limit"),
-    "timeout": ("walltime", "the job reached its time limit"),
-    "deadline": ("walltime", "the job reached its deadline"),
-    "node": ("node", "a node of the job failed"),
-    "node_fail": ("node", "a node of the job failed"),
-    "boot_fail": ("node", "a node of the job failed"),
-    "preempted": ("node", "the scheduler took the machine away"),
+    "node": ("node", "a node of the job failed, or was taken away"),
 }
-"""States of a scheduler's job that tell a cause by themselves; its own words are Slurm's."""
+"""States of a scheduler's job, as `JobState` has them, that tell a cause by themselves."""
 
 LOST_STATES: dict[str, tuple[Cause, str]] = {
     "vanished": ("node", "the job vanished from the queue"),
@@ -96,14 +91,14 @@ _EXCEPTIONS: dict[str, tuple[Cause, str]] = {
 }
 """Exceptions that tell by themselves, by class name: the codes they come from need not be installed."""
 
+_UNREADABLE = "UnreadableOutputError ParseError JSONDecodeError ReadError UnicodeDecodeError EOFError BadGzipFile"
 _READING_EXCEPTIONS: dict[str, tuple[Cause, str]] = dict.fromkeys(
-    ("ParseError", "JSONDecodeError", "ReadError", "UnicodeDecodeError", "EOFError", "BadGzipFile", "ValidationError"),
-    ("parse", "the output cannot be read"),
+    [*_UNREADABLE.split(), "ValidationError"], ("parse", "the output cannot be read")
 )
 """What raises on an output that is cut off: only where the output itself does not tell why."""
 
-_NODE_ERROR_NAMES = "ENOSPC EDQUOT EFBIG EIO EROFS ESTALE ENODEV ENXIO EHOSTDOWN EREMOTEIO ETIMEDOUT"
-_NODE_ERRORS = frozenset(getattr(errno, name) for name in _NODE_ERROR_NAMES.split() if hasattr(errno, name))
+_MACHINE_ERROR_NAMES = "ENOSPC EDQUOT EIO EROFS EACCES ESTALE ENODEV ENXIO EHOSTDOWN EREMOTEIO ETIMEDOUT"
+_MACHINE_ERRORS = frozenset(getattr(errno, name) for name in _MACHINE_ERROR_NAMES.split() if hasattr(errno, name))
 
 _CODE_IN_WORDS = re.compile(r"(?:return|exit|error)[ _]?code(?: is|:|=)?\s*(-?\d+)|exit status (\d+)")
 
@@ -127,7 +122,7 @@ def classify(
     exit_code
         Of its process; negative for a signal, as `subprocess` gives it. 128 + n counts as signal n, as in a shell.
     job_state
-        What the scheduler says of the job: a `JobState` of ours or Slurm's own word.
+        What the scheduler says of the job: the state of a `JobState`.
     logs
         Files elsewhere that belong to it, such as the output of the scheduler's job.
 
@@ -139,16 +134,15 @@ def classify(
     ('memory', 'signal 9 (SIGKILL)')
     """
     files = [*output_files(folder), *(path for path in logs if path.is_file())]
-    state = (job_state or "").split(" ")[0].lower()
     machine = find(files, folder, MACHINE_TEXTS)
-    if state in JOB_STATES:
-        cause, message = JOB_STATES[state]
+    if job_state in JOB_STATES:
+        cause, message = JOB_STATES[job_state]
         told = machine.line if machine and machine.cause == cause else f"scheduler: {job_state}"
         return Finding(cause=cause, evidence=told, message=message)
     if machine is not None:
         return Finding(cause=machine.cause, evidence=machine.line, message=machine.message)
-    if state in LOST_STATES and error is None:
-        cause, message = LOST_STATES[state]
+    if job_state in LOST_STATES and error is None:
+        cause, message = LOST_STATES[job_state]
         return Finding(cause=cause, evidence=f"scheduler: {job_state}", message=message)
     found = _of_exception(error, _EXCEPTIONS) or _of_exit(exit_code) or _of_words(error)
     if found is not None and found.cause != "unknown":
@@ -159,6 +153,15 @@ def classify(
         or _of_exception(error, _READING_EXCEPTIONS)
         or _unknown(folder, files, error, exit_code, job_state)
     )
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Whether an error is that of the machine, whatever was calculated: its disk is full, or a program is not there."""
+    if not isinstance(error, OSError) or error.errno in _MACHINE_ERRORS:
+        return isinstance(error, OSError)
+    # any file may be missing, but this is where `subprocess` starts a program
+    raised_in = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    return error.errno in {errno.ENOENT, errno.ENOEXEC} and raised_in == ["_execute_child"]
 
 
 def _with_last_line(found: Finding, folder: Path, files: list[Path]) -> Finding:
@@ -196,10 +199,9 @@ def _words(error: BaseException) -> str:
 
 def _of_exception(error: BaseException | None, known: dict[str, tuple[Cause, str]]) -> Finding | None:
     for raised in _chain(error):
-        if isinstance(raised, OSError) and raised.errno in _NODE_ERRORS:
-            return Finding(
-                cause="node", evidence=_words(raised), message="the disk is full or gone, or the file too large"
-            )
+        if is_of_machine(raised) or (isinstance(raised, OSError) and raised.errno == errno.EFBIG):
+            message = "the disk is full or gone, a file too large, or a program not there"
+            return Finding(cause="node", evidence=_words(raised), message=message)
         if isinstance(raised, OSError) and raised.errno == errno.ENOMEM:
             return Finding(cause="memory", evidence=_words(raised), message="the memory was not enough")
         for base in type(raised).__mro__:
@@ -277,6 +279,7 @@ class RetryPolicy(Document):
         "given up; a failure that its machine has told of counts as one of cause node",
     )
     attempts: int = Field(default=8, ge=1, description="Attempts that failed, of all causes together, at the most")
+    certain: frozenset[Cause] = Field(default=frozenset(), description="What a run that ended so would end with again")
 
 
 class Adjustment(Document):
@@ -319,6 +322,8 @@ def next_attempt(policy: RetryPolicy, attempts: Sequence[Attempt]) -> Adjustment
     open_ones = [attempt.number for attempt in attempts if attempt.outcome not in {"failed", "interrupted"}]
     if open_ones:
         raise ValueError(f"attempt {open_ones[0]} did not fail")
+    if any(attempt.outcome == "failed" and attempt.cause in policy.certain for attempt in attempts):
+        return None
     causes = [attempt.cause for attempt in attempts if attempt.cause is not None and not _was_stopped(attempt)]
     if len(attempts) - len(causes) > policy.interruptions or len(causes) >= policy.attempts:
         return None
@@ -348,10 +353,16 @@ _MACHINE = {
     "unknown": Retry(retries=1),
 }
 
+_SLOW_MIXING = {"mixer": {"beta": 0.02, "nmaxold": 5, "weight": 100.0}}
+_SMALL_STEPS = {"max_step_A": 0.05, "max_steps": 300}  # the smaller, the more
+
 RETRY_POLICIES: dict[str, RetryPolicy] = {
     "": RetryPolicy.model_validate({"causes": _MACHINE}),
     "chgnet": RetryPolicy.model_validate(
-        {"causes": _MACHINE | {"relaxation": Retry(retries=1, overrides=({"optimizer": "FIRE", "max_steps": 500},))}}
+        {
+            "causes": _MACHINE | {"relaxation": Retry(retries=1, overrides=({"optimizer": "FIRE", "max_steps": 500},))},
+            "certain": {"parse", "unknown"},  # the same numbers on every machine
+        }
     ),
     "gpaw": RetryPolicy.model_validate(
         {
@@ -360,17 +371,11 @@ RETRY_POLICIES: dict[str, RetryPolicy] = {
                 "scf": Retry(
                     retries=2,
                     overrides=(
-                        {"mixer": {"beta": 0.02, "nmaxold": 5, "weight": 100.0}, "max_scf_steps": 500},
-                        {
-                            "mixer": {"beta": 0.02, "nmaxold": 5, "weight": 100.0},
-                            "max_scf_steps": 1000,
-                            "eigensolver": {"name": "davidson", "niter": 3},
-                        },
+                        {**_SLOW_MIXING, "max_scf_steps": 500},
+                        {**_SLOW_MIXING, "max_scf_steps": 1000, "eigensolver": {"name": "davidson", "niter": 3}},
                     ),
                 ),
-                "relaxation": Retry(
-                    retries=2, overrides=({"max_step_A": 0.05}, {"optimizer": "FIRE", "max_step_A": 0.05})
-                ),
+                "relaxation": Retry(retries=2, overrides=(_SMALL_STEPS, {**_SMALL_STEPS, "optimizer": "FIRE"})),
             }
         }
     ),

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
     from matscout.workflows.calculations.protocols import Protocol
 
-    Run = Callable[[Protocol, Structure, str], dict[str, Any]]
-    """Runs a protocol on a crystal in a sub-folder, and gives the fields of a result."""
+    Run = Callable[[Protocol, Structure, str, str | None], dict[str, Any]]
+    """Runs a protocol on a crystal in a sub-folder, and gives the fields of a result.
 
-KINDS = ("rattled", "phonons")
+    The last is the magnetic ordering whose moments the crystal brings; None to try those that the protocol asks for.
+    """
+
+
+_FAILURE = ("outcome", "cause", "message", "evidence", "traceback")
 
 
 def check(protocol: Protocol, structure: Structure, run: Run) -> dict[str, Any]:
@@ -36,10 +40,15 @@ def check(protocol: Protocol, structure: Structure, run: Run) -> dict[str, Any]:
     """
     options = protocol.settings["check"]
     plain = replace(protocol, settings={key: value for key, value in protocol.settings.items() if key != "check"})
-    relaxed = run(plain, structure, "relax")
+    relaxed = run(plain, structure, "relax", None)
     if relaxed["outcome"] != "completed":
         return relaxed
     crystal = relaxed["geometry"].to_structure()
+    magnetism = relaxed["magnetism"]
+    if (
+        magnetism is not None and magnetism.moments is not None
+    ):  # forces of another ordering are those of another crystal
+        crystal.add_site_property("magmom", list(magnetism.moments))
     if options["kind"] == "rattled":
         return _rattled(plain, crystal, relaxed, options, run)
     return _phonons(plain, crystal, relaxed, options, run)
@@ -47,10 +56,13 @@ def check(protocol: Protocol, structure: Structure, run: Run) -> dict[str, Any]:
 
 def supercell_matrix(structure: Structure, least_length: float) -> NDArray[np.intp]:
     """Diagonal supercell whose cell heights are at least so many Å, shape (3, 3)."""
-    matrix = structure.lattice.matrix
-    areas = [np.linalg.norm(np.cross(matrix[(i + 1) % 3], matrix[(i + 2) % 3])) for i in range(3)]
-    heights = structure.volume / np.array(areas)
-    return np.diag(np.maximum(np.ceil(least_length / heights - 1e-6), 1).astype(int))
+    return np.diag(np.maximum(np.ceil(least_length / cell_heights(structure) - 1e-6), 1).astype(int))
+
+
+def cell_heights(structure: Structure) -> NDArray[np.float64]:
+    """Distances of the opposite faces of a cell, Å, shape (3,)."""
+    heights: NDArray[np.float64] = 1 / np.linalg.norm(np.linalg.inv(structure.lattice.matrix), axis=0)
+    return heights
 
 
 def rattled(structure: Structure, options: Mapping[str, Any]) -> Structure:
@@ -59,7 +71,7 @@ def rattled(structure: Structure, options: Mapping[str, Any]) -> Structure:
     Parameters
     ----------
     structure
-        The crystal.
+        The crystal. Moments that it has, as site property ``magmom``, stay with their atoms.
     options
         ``least_length_A`` of the supercell, ``rattle_A`` and ``strain``, standard deviations of each component of a
         displacement and of the strain tensor, and ``seed``.
@@ -71,14 +83,18 @@ def rattled(structure: Structure, options: Mapping[str, Any]) -> Structure:
     strain = random.normal(0.0, options["strain"], (3, 3))
     lattice = cell.lattice.matrix @ (np.eye(3) + (strain + strain.T) / 2)
     coords = cell.frac_coords @ lattice + random.normal(0.0, options["rattle_A"], (len(cell), 3))
-    return Structure(Lattice(lattice), cell.species, coords, coords_are_cartesian=True)
+    return Structure(
+        Lattice(lattice), cell.species, coords, coords_are_cartesian=True, site_properties=cell.site_properties
+    )
 
 
 def _rattled(
     protocol: Protocol, crystal: Structure, relaxed: dict[str, Any], options: Mapping[str, Any], run: Run
 ) -> dict[str, Any]:
-    again = run(protocol, rattled(crystal, options), "rattled")
+    again = run(protocol, rattled(crystal, options), "rattled", _ordering(relaxed))
     again["steps"] = in_stages(relaxed, "relax") + in_stages(again, "rattled")
+    if "orderings" in relaxed:
+        again["orderings"] = relaxed["orderings"]
     if again["outcome"] != "completed":
         return again
     gain = relaxed["energy_per_atom"] - again["energy_per_atom"]
@@ -103,6 +119,7 @@ def _phonons(
         symbols=[site.specie.symbol for site in crystal],
         cell=crystal.lattice.matrix,
         scaled_positions=crystal.frac_coords,
+        magnetic_moments=crystal.site_properties.get("magmom"),  # atoms of other spin are others
     )
     phonon = phonopy.Phonopy(cell, supercell_matrix=matrix, primitive_matrix=np.eye(3), symprec=1e-3, log_level=0)
     phonon.generate_displacements(distance=options["displacement_A"])
@@ -110,16 +127,22 @@ def _phonons(
     forces, steps = [], list(in_stages(relaxed, "relax"))
     for number, displaced in enumerate(phonon.supercells_with_displacements, start=1):
         moved = Structure(displaced.cell, displaced.symbols, displaced.scaled_positions)
-        found = run(static, moved, f"displacement-{number}")
+        if displaced.magnetic_moments is not None:
+            moved.add_site_property("magmom", np.ravel(displaced.magnetic_moments).tolist())
+        found = run(static, moved, f"displacement-{number}", _ordering(relaxed))
         if found["outcome"] != "completed":
-            told = {key: found[key] for key in ("outcome", "cause", "message", "evidence") if key in found}
-            return relaxed | told | {"steps": tuple(steps)}
+            told = {key: found[key] for key in _FAILURE if key in found}
+            return relaxed | told | {"steps": (*steps, *in_stages(found, f"displacement-{number}"))}
         steps += in_stages(found, f"displacement-{number}")
         forces.append(found["steps"][-1].forces)
     phonon.forces = np.array(forces)
     phonon.produce_force_constants()
     phonon.symmetrize_force_constants()
     return relaxed | {"dynamics": _stability(phonon, matrix, options["tolerance_THz"]), "steps": tuple(steps)}
+
+
+def _ordering(relaxed: Mapping[str, Any]) -> str:
+    return "none" if relaxed["magnetism"] is None else str(relaxed["magnetism"].ordering)
 
 
 def _stability(phonon: Any, matrix: NDArray[np.intp], tolerance: float) -> DynamicStability:

@@ -15,12 +15,13 @@ from ase.calculators.calculator import Calculator, all_changes
 from atomate2.ase.jobs import AseRelaxMaker
 from atomate2.ase.utils import OPTIMIZERS, AseRelaxer
 from jobflow import Flow, Maker
+from pymatgen.core import Element
 from pymatgen.io.ase import AseAtomsAdaptor
 from threadpoolctl import threadpool_limits
 
-from matscout.errors import UserError
+from matscout.workflows.calculations.checks import cell_heights
 from matscout.workflows.calculations.magnetism import hubbard_u, starting_moments
-from matscout.workflows.calculations.reading import read_ase
+from matscout.workflows.calculations.reading import TRAJECTORY, read_ase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Molecule, Structure
 
     from matscout.workflows.calculations.protocols import Protocol
-
-_ORBITALS = {"V": "d", "Cr": "d", "Mn": "d", "Fe": "d", "Co": "d", "Ni": "d", "Mo": "d", "W": "d"}
-"""Where a U acts if a protocol does not say."""
 
 
 def parameters(structure: Structure, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,10 +52,16 @@ def parameters(structure: Structure, settings: Mapping[str, Any]) -> dict[str, A
     values = hubbard_u(structure, settings["hubbard_u"])
     if values:
         # the 0 leaves the projections as they are instead of scaling them to one
-        options["setups"] = {symbol: f":{_ORBITALS.get(symbol, 'd')},{u:g},0" for symbol, u in sorted(values.items())}
+        options["setups"] = {symbol: f":{_shell(symbol)},{u:g},0" for symbol, u in sorted(values.items())}
     options |= {key: dict(settings[key]) for key in ("mixer", "eigensolver") if settings[key]}
     options |= copy.deepcopy(settings["calculator"])
     return options
+
+
+def _shell(symbol: str) -> str:
+    """Shell that a U acts on."""
+    element = Element(symbol)
+    return "f" if element.is_lanthanoid or element.is_actinoid else "d"
 
 
 def k_points(structure: Structure, settings: Mapping[str, Any]) -> list[int]:
@@ -72,9 +76,7 @@ def k_points(structure: Structure, settings: Mapping[str, Any]) -> list[int]:
 
 def vacuum_axes(structure: Structure, gap: float) -> list[bool]:
     """Whether there is a layer without atoms, at least `gap` Å thick, across each lattice vector."""
-    heights = structure.volume / np.array(
-        [np.linalg.norm(np.cross(*np.delete(structure.lattice.matrix, i, 0))) for i in range(3)]
-    )
+    heights = cell_heights(structure)
     found = []
     for axis in range(3):
         places = np.sort(structure.frac_coords[:, axis] % 1.0)
@@ -160,6 +162,7 @@ class GpawMaker(AseRelaxMaker):
                 cell_filter=getattr(ase.filters, settings["cell_filter"]),
                 final_atoms_object_file=None,
                 use_emmet_models=False,
+                trajectory=TRAJECTORY,
             )
         result.final_mol_or_struct = _plain(result.final_mol_or_struct, moments)
         return result
@@ -222,7 +225,6 @@ class GpawFlowMaker(Maker):
 
 def maker(protocol: Protocol) -> Maker:
     """Make the Maker of a protocol."""
-    _check(protocol)
     if protocol.relaxes:
         return GpawFlowMaker(name=protocol.name, settings=protocol.settings)
     return GpawMaker(name="static", settings=protocol.settings, relaxing=False)
@@ -231,14 +233,6 @@ def maker(protocol: Protocol) -> Maker:
 def make(protocol: Protocol, structure: Structure) -> Flow | Job:
     """Make the flow or the job of one crystal."""
     return maker(protocol).make(structure)
-
-
-def _check(protocol: Protocol) -> None:
-    settings = protocol.settings
-    if not hasattr(ase.filters, settings["cell_filter"]):
-        raise UserError(f"protocol {protocol.name}: ase.filters has no cell_filter {settings['cell_filter']}")
-    if settings["optimizer"] not in OPTIMIZERS:
-        raise UserError(f"protocol {protocol.name}: optimizer is one of {', '.join(OPTIMIZERS)}")
 
 
 def read(protocol: Protocol, outputs: Mapping[str, Any], structure: Structure) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _without_setup(symbols: Sequence[str], functional: str) -> list[str]:
     return [one for one in symbols if not any(any(folder.glob(f"{one}.{functional}*")) for folder in folders)]
 
 
-def refusal(structure: Structure, settings: dict[str, Any], code: str = "chgnet") -> str | None:
+def refusal(structure: Structure, settings: dict[str, Any], code: str) -> str | None:
     """Say why a structure cannot be calculated, or None when it can.
 
     Parameters
@@ -93,4 +93,4 @@ def refusal(structure: Structure, settings: dict[str, Any], code: str = "chgnet"
 
 
 _FAR = 5.0
-"""How far overlapping atoms are looked for, Å: twice the largest covalent radius."""
+"""How far overlapping atoms are looked for, Å: no covalent radii but two of francium add up to more."""

@@ -14,6 +14,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matscout.db.documents import MagneticStart
+from matscout.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,13 @@ HUBBARD_U = {
     for anion in ("F", "O")
 }
 """Hubbard U of the Materials Project on d electrons, eV, by the anion that it stands beside."""
+
+FERROMAGNETIC = "ferromagnetic"
+NOT_ENUMERABLE = "ferromagnetic, antiferromagnetic ones not enumerable"
+"""Name of the ferromagnetic ordering where spins half up and half down were asked for, and are too many."""
+
+MOST_KINDS = 8
+"""Kinds of magnetic sites, times cells, of which spins are enumerated: two kinds in four cells take up to a minute."""
 
 
 class Ordering(NamedTuple):
@@ -58,6 +66,56 @@ def hubbard_u(structure: Structure, table: Mapping[str, Mapping[str, float]]) ->
     return {e.symbol: float(values[e.symbol]) for e in elements if values.get(e.symbol)}
 
 
+def check_policy(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse moments and U values of a protocol that nothing could be done with.
+
+    Raises
+    ------
+    UserError
+        An unknown element, a value that is no number, or moments in INCAR beside several orderings.
+    """
+    policy = settings.get("magnetism", {})
+    for setting in ("moments", "moments_of_the_element"):
+        _check_values(name, f"magnetism.{setting}", policy.get(setting, {}))
+    for anion, values in settings.get("hubbard_u", {}).items():
+        _check_element(name, "hubbard_u", anion)
+        if not isinstance(values, dict):
+            raise UserError(
+                f"protocol {name}: hubbard_u.{anion} is {values!r}: a U is written by the anion that it stands beside "
+                "and its element, such as hubbard_u.O.Fe=5.3"
+            )
+        _check_values(name, f"hubbard_u.{anion}", values)
+    if policy.get("orderings", 1) > 1 and settings.get("incar", {}).get("MAGMOM"):
+        raise UserError(
+            f"protocol {name}: moments of incar.MAGMOM would stand in the place of those of each ordering: leave them "
+            "out, or ask for magnetism.orderings=1"
+        )
+
+
+def _check_values(name: str, setting: str, values: Mapping[str, Any]) -> None:
+    for symbol, value in values.items():
+        _check_element(name, setting, symbol)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise UserError(f"protocol {name}: {setting}.{symbol} is a number, or null for none, not {value!r}")
+
+
+def _check_element(name: str, setting: str, symbol: str) -> None:
+    from matscout.db._elements import atomic_numbers
+
+    if symbol not in atomic_numbers():
+        close = nearest(symbol, atomic_numbers())
+        hint = f" Nearest: {close}." if close else ""
+        raise UserError(f'protocol {name}: {setting} is by element, and none is called "{symbol}".{hint}')
+
+
+def moments_by_element(symbols: Sequence[str], policy: Mapping[str, Any]) -> dict[str, float]:
+    """Return the starting moment of each element of a crystal that a policy names one for."""
+    table = dict(policy["moments"])
+    if len(set(symbols)) == 1:
+        table |= policy.get("moments_of_the_element", {})
+    return {symbol: float(moment) for symbol, moment in table.items() if moment is not None and symbol in symbols}
+
+
 def starting_moments(structure: Structure, policy: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Moment of each atom to begin with, Bohr magnetons; None where no spin polarisation is due.
 
@@ -73,11 +131,8 @@ def starting_moments(structure: Structure, policy: Mapping[str, Any]) -> tuple[f
     if given is not None:
         return tuple(float(moment) for moment in given)
     symbols = [site.specie.symbol for site in structure]
-    table = dict(policy["moments"])
-    if len(set(symbols)) == 1:
-        table |= policy.get("moments_of_the_element", {})
-    table = {symbol: moment for symbol, moment in table.items() if moment is not None}
-    if not any(table.get(symbol) for symbol in symbols):
+    table = moments_by_element(symbols, policy)
+    if not any(table.values()):
         return None
     return tuple(float(table.get(symbol, policy["default"])) for symbol in symbols)
 
@@ -92,7 +147,7 @@ def magnetic_start(
     moments = starting_moments(structure, policy)
     return MagneticStart(
         policy=policy["policy"],
-        ordering=ordering or ("none" if moments is None else "ferromagnetic"),
+        ordering=ordering or ("none" if moments is None else FERROMAGNETIC),
         moments=moments,
         hubbard_u=hubbard_u(structure, settings.get("hubbard_u", {})),
     )
@@ -113,17 +168,25 @@ def orderings(structure: Structure, policy: Mapping[str, Any]) -> list[Ordering]
     -------
     One, or none where no element is magnetic, unless several are asked for. Then the ferromagnetic one; with several
     magnetic elements those in which whole elements point down; then those with half of the spins of each kind of site
-    down, smallest cells and highest symmetry first.
+    down, smallest cells and highest symmetry first. Where the last are too many to enumerate, or none fits into so many
+    cells, the name of the ferromagnetic one says so.
     """
     moments = starting_moments(structure, policy)
     if moments is None:
         return []
-    found = [Ordering("ferromagnetic", _with_moments(structure, moments))]
-    if policy.get("orderings", 1) > 1:
-        magnetic = [e for e in dict.fromkeys(site.specie.symbol for site in structure) if policy["moments"].get(e)]
+    wanted = policy.get("orderings", 1)
+    found = [Ordering(FERROMAGNETIC, _with_moments(structure, moments))]
+    symbols = [site.specie.symbol for site in structure]
+    table = {symbol: moment for symbol, moment in moments_by_element(symbols, policy).items() if moment}
+    magnetic = [symbol for symbol in dict.fromkeys(symbols) if symbol in table]
+    if wanted > 1 and magnetic:
         found += _ferrimagnetic(structure, magnetic, moments)
-        found += _antiferromagnetic(structure, magnetic, policy)
-    return found[: policy.get("orderings", 1)]
+    if wanted > len(found) and magnetic:
+        try:
+            found += _antiferromagnetic(structure, table, policy)
+        except UserError:  # the enumeration's own: too many, or half of the spins of such cells is no whole number
+            found[0] = found[0]._replace(name=NOT_ENUMERABLE)
+    return found[:wanted]
 
 
 def _with_moments(structure: Structure, moments: Sequence[float]) -> Structure:
@@ -135,7 +198,7 @@ def _with_moments(structure: Structure, moments: Sequence[float]) -> Structure:
 def _ferrimagnetic(structure: Structure, magnetic: Sequence[str], moments: Sequence[float]) -> list[Ordering]:
     """Turn whole elements round; the first stays up, as all spins turned round are the same ordering."""
     found = []
-    for turned in product((1.0, -1.0), repeat=max(len(magnetic) - 1, 0)):
+    for turned in product((1.0, -1.0), repeat=len(magnetic) - 1):
         sign = dict(zip(magnetic, (1.0, *turned), strict=True))
         down = [element for element in magnetic if sign[element] < 0]
         if down:
@@ -145,15 +208,15 @@ def _ferrimagnetic(structure: Structure, magnetic: Sequence[str], moments: Seque
     return found
 
 
-def _antiferromagnetic(structure: Structure, magnetic: Sequence[str], policy: Mapping[str, Any]) -> list[Ordering]:
+def _antiferromagnetic(structure: Structure, table: Mapping[str, float], policy: Mapping[str, Any]) -> list[Ordering]:
     from pymatgen.core import Element, Species, Structure
 
     from matscout.workflows.enumeration.ordering import ordered_structures
 
-    halves = {
-        element: {Species(element, spin=sign * policy["moments"][element]): 0.5 for sign in (1, -1)}
-        for element in magnetic
-    }
+    kinds = _kinds(structure, table)
+    if kinds * policy["ordering_cells"] > MOST_KINDS:
+        raise UserError(f"{kinds} kinds of magnetic sites in {policy['ordering_cells']} cells are too many")
+    halves = {element: {Species(element, spin=sign * table[element]): 0.5 for sign in (1, -1)} for element in table}
     symbols = [site.specie.symbol for site in structure]
     mixed = Structure(
         structure.lattice, [halves.get(symbol, {Element(symbol): 1.0}) for symbol in symbols], structure.frac_coords
@@ -166,3 +229,18 @@ def _antiferromagnetic(structure: Structure, magnetic: Sequence[str], policy: Ma
         moments = [float(policy["default"] if spin is None else spin) for spin in spins]
         found.append(Ordering(f"antiferromagnetic {number}", _with_moments(bare, moments)))
     return found
+
+
+def _kinds(structure: Structure, magnetic: Mapping[str, float]) -> int:
+    """Count the magnetic sites that no symmetry carries onto one another: the enumeration's time grows with them."""
+    from matscout.db._symmetry import spglib_call
+    from matscout.db.prototypes import SYMPREC
+
+    scale = (len(structure) / structure.volume) ** (1 / 3)
+    cell = (scale * structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers))
+    dataset = spglib_call("get_symmetry_dataset", cell, symprec=SYMPREC)
+    if dataset is None:
+        raise UserError(f"{structure.composition.reduced_formula}: no symmetry finder can treat it; do atoms overlap?")
+    return len(
+        {o for o, s in zip(dataset.crystallographic_orbits, structure, strict=True) if s.specie.symbol in magnetic}
+    )

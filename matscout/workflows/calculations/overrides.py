@@ -20,11 +20,19 @@ OPEN = frozenset(
         "maker_settings",
         "mixer",
         "moments",
-        "optimizer_options",
         "potcar",
     }
 )
-"""Settings that are tables of the user's own: keys may be added to them."""
+"""Settings that are tables of the user's own: keys may be added to those of them that a protocol has."""
+
+CHOICES = {
+    "optimizer": ("BFGS", "BFGSLineSearch", "FIRE", "LBFGS", "LBFGSLineSearch", "MDMin"),
+    "cell_filter": ("FrechetCellFilter", "UnitCellFilter"),
+    "model": ("0.3.0", "0.2.0"),
+    "smearing.name": ("fermi-dirac", "marzari-vanderbilt", "methfessel-paxton"),
+}
+"""What may be named by a setting: optimizers of atomate2 that take a longest step, filters of ASE that move atoms and
+cell, CHGNet's weights that learned PBE, smearings of GPAW. Written down, as each package takes a second to import."""
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -42,11 +50,13 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     import yaml
 
+    from matscout.workflows.yaml_files import read_value
+
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UserError(f'an override is written as KEY=VALUE, such as cutoff_eV=400; got "{text}"')
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), read_value(value)
     except yaml.YAMLError as error:
         raise UserError(f'the value of override "{text}" cannot be read: {error}') from None
 
@@ -69,7 +79,7 @@ def flat(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed(
-    name: str, settings: Mapping[str, Any], overrides: Mapping[str, Any]
+    name: str, settings: Mapping[str, Any], overrides: Mapping[str, Any], fixed: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Apply overrides to a copy of a protocol's settings.
 
@@ -80,7 +90,10 @@ def changed(
     settings
         Its settings.
     overrides
-        New values, by dotted name or nested. A value of None takes a key of an open table away.
+        New values, by dotted name or nested. An empty table empties one; a value of None in an open table stands for
+        nothing: no such tag of INCAR, no moment, no U.
+    fixed
+        Settings that are not to be changed, with what to do instead.
 
     Returns
     -------
@@ -89,7 +102,7 @@ def changed(
     Raises
     ------
     UserError
-        A setting is unknown, or the value is of another kind than the one it replaces.
+        A setting is unknown or fixed, or the value is of another kind than the one it replaces, or no choice.
 
     Examples
     --------
@@ -99,9 +112,13 @@ def changed(
     new = copy.deepcopy(dict(settings))
     recorded = {}
     for key, asked in flat(overrides).items():
-        value = _put(name, new, key, asked)
-        if value != setting(settings, key, _NOTHING):
-            recorded[key] = value
+        before = setting(new, key, _NOTHING)
+        for closed, instead in (fixed or {}).items():
+            if f"{key}.".startswith(f"{closed}.") and asked != before:
+                raise UserError(f"protocol {name}: {key} cannot be changed: {instead}")
+        value = _put(name, new, key, copy.deepcopy(asked))
+        if value != before:
+            recorded[key] = copy.deepcopy(value)
     return new, recorded
 
 
@@ -128,21 +145,16 @@ def _put(name: str, settings: dict[str, Any], key: str, value: Any) -> Any:
     *path, last = key.split(".")
     place, is_open = settings, False
     for n, part in enumerate(path):
-        is_open = is_open or part in OPEN
-        if part not in place and is_open:
+        if is_open and place.get(part) is None:
             place[part] = {}
         inner = place.get(part, _NOTHING)
         if not isinstance(inner, dict):
-            # an open table that is not there yet, such as a mixer left to the code, begins with its first key
-            if (inner is None or inner is _NOTHING) and (is_open or part in OPEN):
-                inner = place[part] = {}
-            else:
-                raise _unknown(name, settings, ".".join(path[: n + 1]), place, part)
+            raise _unknown(name, settings, ".".join(path[: n + 1]), place, part)
         place = inner
         is_open = is_open or part in OPEN
     if last not in place and not is_open:
         raise _unknown(name, settings, key, place, last)
-    value = _same_kind(name, key, place.get(last), value, is_open=is_open or last in OPEN)
+    value = _same_kind(name, key, place.get(last), value, is_open=is_open)
     place[last] = value
     return value
 
@@ -158,6 +170,8 @@ def _unknown(name: str, settings: Mapping[str, Any], key: str, place: Mapping[st
 
 def _same_kind(name: str, key: str, old: Any, new: Any, *, is_open: bool) -> Any:
     """Return the new value in the kind of the old one; numbers may be written as 400 or 4e2."""
+    if isinstance(old, dict) and not isinstance(new, dict):
+        raise UserError(f"protocol {name}: {key} is a table, and cannot become {new!r}; {{}} empties it")
     if is_open or old is None:
         return new
     if isinstance(old, bool) or isinstance(new, bool):
@@ -169,6 +183,10 @@ def _same_kind(name: str, key: str, old: Any, new: Any, *, is_open: bool) -> Any
         fits = isinstance(new, type(old))
     if not fits:
         raise UserError(f"protocol {name}: {key} is {_said(old)}, and cannot become {new!r}")
+    if key in CHOICES and new not in CHOICES[key]:
+        close = nearest(new, CHOICES[key])
+        hint = f" Nearest: {close}." if close else ""
+        raise UserError(f'protocol {name}: {key} cannot be "{new}".{hint} It is one of {", ".join(CHOICES[key])}')
     return new
 
 

@@ -6,6 +6,7 @@ protocol, and energies of two protocols never meet on one hull by accident.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from matscout.db.documents import content_hash
 from matscout.errors import UserError, nearest
+from matscout.workflows.calculations.magnetism import check_policy
 from matscout.workflows.calculations.overrides import changed, flat, setting
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from matscout.db.documents import CalculationResult
 
 _CODES = {code: f"matscout.workflows.calculations.{code}" for code in ("chgnet", "custom", "gpaw", "vasp")}
-"""The module of each code: `maker`, `read` and `write_inputs`, which need its packages, so that it is loaded late."""
+"""The module of each code, loaded late as it needs its packages: `maker`, `make`, `read`, and of some `input_files`."""
 
 _BUILT = {"dft": "apt-get install libxc-dev libopenblas-dev libopenmpi-dev (or the like), then "}
 """What an extra is built with, before it can be installed."""
@@ -62,6 +64,8 @@ class Protocol:
     help_settings
         Settings that help a calculation along without changing what it approximates, such as the mixing of densities.
         They are in the id, as all others; but a retry may change them, which is recorded beside the id.
+    fixed
+        Settings that no override may change, with what to do instead.
     packages
         Distributions that make the number: their versions are recorded with each result.
     extra
@@ -83,6 +87,7 @@ class Protocol:
     corrections: str = "none"
     entry: dict[str, str] = field(default_factory=lambda: dict(ENTRY), hash=False)
     help_settings: tuple[str, ...] = ()
+    fixed: dict[str, str] = field(default_factory=dict, hash=False)
     packages: tuple[str, ...] = ()
     extra: str | None = None
     seconds_per_site: float = 0.05
@@ -127,14 +132,20 @@ class Protocol:
         UserError
             One of them is not installed; names the extra that brings it.
         """
-        found = {}
-        for package in ("matscout", *self.packages):
-            try:
-                found[package] = _version(package)
-            except PackageNotFoundError:
+        found = self.installed()
+        for package in self.packages:
+            if package not in found:
                 how = f"pip install 'matscout[{self.extra}]'" if self.extra else f"pip install {package}"
                 how = _BUILT.get(self.extra or "", "") + how
-                raise UserError(f"protocol {self.name} needs {package}, which is not installed: {how}") from None
+                raise UserError(f"protocol {self.name} needs {package}, which is not installed: {how}")
+        return found
+
+    def installed(self) -> dict[str, str]:
+        """Return the versions of those of these packages that there are: a login node may lack what its nodes have."""
+        found = {}
+        for package in ("matscout", *self.packages):
+            with suppress(PackageNotFoundError):
+                found[package] = _version(package)
         return found
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Protocol:
@@ -148,7 +159,7 @@ class Protocol:
         Raises
         ------
         UserError
-            A setting is unknown, or the value is of another kind.
+            A setting is unknown or fixed, or the value is of another kind, or is none that the code could take.
 
         Examples
         --------
@@ -159,7 +170,8 @@ class Protocol:
         asked = flat(overrides)
         if not asked:
             return self
-        settings, recorded = changed(self.name, self.settings, asked)
+        settings, recorded = changed(self.name, self.settings, asked, self.fixed)
+        check_policy(self.name, settings)
         if self.relaxes and settings.get("max_steps", 2) < 2:
             # atomate2 takes one step for a static calculation, and calls it converged
             raise UserError(
@@ -273,8 +285,9 @@ def _version(package: str) -> str:
 
 def list_protocols() -> tuple[Protocol, ...]:
     """Return every protocol, by name."""
-    protocols = _protocols()
-    return tuple(protocols[name] for name in sorted(protocols))
+    from matscout.workflows.calculations.catalogue import NAMES, protocol_named
+
+    return tuple(map(protocol_named, sorted(NAMES)))
 
 
 def get_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> Protocol:
@@ -290,17 +303,10 @@ def get_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> Proto
     >>> get_protocol("chgnet-relax").settings["optimizer"]
     'BFGS'
     """
-    protocols = _protocols()
-    try:
-        protocol = protocols[name]
-    except KeyError:
-        close = nearest(name, protocols)
-        hint = f"Nearest: {close}." if close else f"Known: {', '.join(sorted(protocols))}."
-        raise UserError(f'unknown protocol "{name}". {hint}') from None
-    return protocol.with_overrides(overrides or {})
+    from matscout.workflows.calculations.catalogue import NAMES, protocol_named
 
-
-def _protocols() -> dict[str, Protocol]:
-    from matscout.workflows.calculations.catalogue import PROTOCOLS
-
-    return PROTOCOLS
+    if name not in NAMES:
+        close = nearest(name, NAMES)
+        hint = f"Nearest: {close}." if close else f"Known: {', '.join(sorted(NAMES))}."
+        raise UserError(f'unknown protocol "{name}". {hint}')
+    return protocol_named(name).with_overrides(overrides or {})

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 KBAR = -0.1 * 0.006241509074460763
 """One kbar of a task document's stress in eV/Å³; VASP and atomate2 give it with the opposite sign of ASE."""
 
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+TRAJECTORY = "ionic_steps.traj"
+"""File of an ASE job that has each step as soon as it is taken: what is left of a relaxation that fails."""
 
 
 class UnreadableOutputError(ValueError):
@@ -59,10 +61,14 @@ def ionic_step(
     functional: str | None = None,
 ) -> IonicStep:
     """Make one step; `stress` in eV/Å³, as a tensor or in Voigt order."""
+    from ase.stress import full_3x3_to_voigt_6_stress
+
     force = np.asarray(forces, dtype=float).reshape(-1, 3)
     if stress is not None:
         stress = np.asarray(stress, dtype=float)
-        stress = [float(stress[i]) for i in _VOIGT] if stress.ndim == 2 else stress.tolist()
+        if stress.ndim == 2:
+            stress = full_3x3_to_voigt_6_stress(stress)  # type: ignore[no-untyped-call]  # ASE's
+        stress = stress.tolist()
     return IonicStep(
         energy=float(energy),
         species=tuple(site.specie.symbol for site in structure),
@@ -77,6 +83,11 @@ def ionic_step(
     )
 
 
+def stress_of(step: Mapping[str, Any]) -> Any:
+    """Stress of a step of a task document in eV/Å³, None where it has none."""
+    return None if step.get("stress") is None else np.asarray(step["stress"], dtype=float) * KBAR
+
+
 def result_fields(structure: Structure, final: Structure, steps: Sequence[IonicStep], energy: float) -> dict[str, Any]:
     """Fields that every result has, from its steps and its final crystal."""
     last = steps[-1]
@@ -87,10 +98,15 @@ def result_fields(structure: Structure, final: Structure, steps: Sequence[IonicS
         "initial_volume": structure.volume / len(structure),
         "final_volume": final.volume / len(final),
         "max_force": last.max_force,
-        "n_steps": len(steps) - len({step.stage for step in steps}),
+        "n_steps": steps_taken(steps),
         "magnetic_moments": last.magnetic_moments,
         "steps": tuple(steps),
     }
+
+
+def steps_taken(steps: Sequence[IonicStep]) -> int:
+    """How often the ions moved: the first step of each stage is the crystal as it went in."""
+    return len(steps) - len({step.stage for step in steps})
 
 
 def without_repeats(steps: Sequence[IonicStep]) -> tuple[IonicStep, ...]:
@@ -117,7 +133,7 @@ def read_ase(outputs: Mapping[str, Any], structure: Structure) -> dict[str, Any]
     converged = True
     for stage, output in outputs.items():
         document = plain(output)
-        of_stage = _ase_steps(document, stage if several else None)
+        of_stage = ase_steps(document, stage if several else None)
         steps += of_stage
         moving = document["input"].get("steps") != 0 and len(of_stage) > 1
         converged = converged and (not moving or _converged(document))
@@ -134,17 +150,16 @@ def _converged(document: dict[str, Any]) -> bool:
     return bool(getattr(state, "value", state) == "successful")
 
 
-def _ase_steps(document: dict[str, Any], stage: str | None) -> tuple[IonicStep, ...]:
+def ase_steps(document: dict[str, Any], stage: str | None) -> tuple[IonicStep, ...]:
+    """Every ionic step of one of atomate2's ASE task documents, the unrelaxed one first."""
     found = document.get("output", {}).get("ionic_steps")
     if not isinstance(found, list) or not found:
         raise UnreadableOutputError(f"the output of {stage or 'the job'} has no ionic steps")
     steps = []
     for step in map(plain, found):
         crystal = as_structure(step.get("mol_or_struct") or step.get("structure"))
-        stress = np.asarray(step["stress"], dtype=float) * KBAR if step.get("stress") is not None else None
-        steps.append(
-            ionic_step(crystal, step["energy"], step["forces"], stress=stress, moments=step.get("magmoms"), stage=stage)
-        )
+        stress, moments = stress_of(step), step.get("magmoms")
+        steps.append(ionic_step(crystal, step["energy"], step["forces"], stress=stress, moments=moments, stage=stage))
     return without_repeats(steps)
 
 

@@ -5,7 +5,6 @@ A failure is a result with its cause, not an exception: it stays in the store as
 
 from __future__ import annotations
 
-import errno
 import platform
 import time
 import traceback
@@ -18,16 +17,17 @@ import numpy as np
 
 from matscout.db.documents import CalculationRequest, CalculationResult, MagneticOrdering
 from matscout.errors import UserError
-from matscout.workflows.calculations.causes import classify
+from matscout.workflows.calculations.causes import classify, is_of_machine
 from matscout.workflows.calculations.guards import refusal
 from matscout.workflows.calculations.protocols import get_protocol
-from matscout.workflows.calculations.reading import UnreadableOutputError
+from matscout.workflows.calculations.reading import UnreadableOutputError, steps_taken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pymatgen.core import Structure
 
     from matscout.db.documents import Cause, IonicStep, MagneticStart
-    from matscout.workflows.calculations.magnetism import Ordering
     from matscout.workflows.calculations.protocols import Protocol
 
 PLAUSIBLE_ENERGY = {"chgnet": (-20.0, 5.0)}
@@ -38,9 +38,6 @@ WIDEST = (-1e6, 1e3)
 
 LONGEST_MESSAGE = 500
 """Characters of a failure's message; the whole of it is in the traceback and in the code's own files."""
-
-MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES})
-"""Operating system errors that are the machine's, whatever was calculated."""
 
 
 def calculate(request: CalculationRequest, folder: Path | None = None) -> CalculationResult:
@@ -64,7 +61,8 @@ def calculate(request: CalculationRequest, folder: Path | None = None) -> Calcul
         The protocol is unknown, has other settings here than where it was asked for, or its packages are not installed:
         nothing can be calculated at all.
     ImportError, OSError
-        The installation is broken or the disk is full: likewise, and no outcome of this calculation.
+        The installation is broken, the disk is full, or there is no such program as the run command: likewise, and no
+        outcome of this calculation.
     """
     protocol = get_protocol(request.protocol, request.overrides).adjusted(request.adjustments)
     if protocol.id != request.protocol_id:
@@ -74,20 +72,7 @@ def calculate(request: CalculationRequest, folder: Path | None = None) -> Calcul
         )
     versions = protocol.versions()
     started = time.perf_counter()
-    try:
-        structure = request.geometry.to_structure()
-        reason = refusal(structure, protocol.settings, protocol.code)
-        fields = _refused(reason) if reason else _carry_out(protocol, structure, folder)
-    except ImportError:
-        raise  # a broken installation says nothing about this calculation
-    except UserError as error:
-        fields = _failed("input", _one_line(error))  # a setting or a package that does not fit: no retry helps
-    except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise  # nor does a full disk
-        fields = _raised(error, folder)
-    except Exception as error:  # noqa: BLE001  whatever a code raises is the outcome of this one calculation, kept as data
-        fields = _raised(error, folder)
+    fields = _caught(lambda: _described(protocol, request.geometry.to_structure(), folder), folder)
     fields.pop("converged", None)
     fields["steps"] = tuple(_lean(step, request.geometry.species) for step in fields.get("steps", ()))
     return CalculationResult(
@@ -124,13 +109,32 @@ def _lean(step: IonicStep, species: tuple[str, ...]) -> IonicStep:
     return step.model_copy(update={"species": None}) if step.species == species else step
 
 
-def _raised(error: BaseException, folder: Path | None) -> dict[str, Any]:
+def _caught(run: Callable[[], dict[str, Any]], folder: Path | None) -> dict[str, Any]:
+    """Run a part of a calculation: whatever a code raises is its outcome, kept as data."""
+    try:
+        return run()
+    except ImportError:
+        raise  # a broken installation says nothing about this calculation
+    except UserError as error:
+        return _failed("input", _one_line(error))  # a setting or a package that does not fit: no retry helps
+    except Exception as error:
+        if is_of_machine(error):
+            raise  # nor does a full disk
+        return _raised(error, folder)
+
+
+def _raised(error: Exception, folder: Path | None) -> dict[str, Any]:
     """Describe what a code raised: the cause from the error and from what the code wrote."""
     finding = classify(folder or Path("/nonexistent"), error)
-    unread = finding.cause == "unknown" and isinstance(error, UnreadableOutputError)
     own = f"{type(error).__name__}: {_one_line(error)}".removesuffix(": ")
     lines = traceback.format_exception(error)
-    return {**_failed("parse" if unread else finding.cause, own, finding.evidence), "traceback": "".join(lines)[-4000:]}
+    return {**_failed(finding.cause, own, finding.evidence), "traceback": "".join(lines)[-4000:]}
+
+
+def _described(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
+    """Refuse what no code should be given, or carry it out."""
+    reason = refusal(structure, protocol.settings, protocol.code)
+    return _refused(reason) if reason else _carry_out(protocol, structure, folder)
 
 
 def _carry_out(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
@@ -149,9 +153,13 @@ def _carry_out(protocol: Protocol, structure: Structure, folder: Path | None) ->
     return fields
 
 
-def _part(protocol: Protocol, structure: Structure, name: str, *, folder: Path | None) -> dict[str, Any]:
-    """Run one part of a check in a folder of its own."""
-    return _with_orderings(protocol, structure, _below(folder, name))
+def _part(
+    protocol: Protocol, structure: Structure, name: str, ordering: str | None, *, folder: Path | None
+) -> dict[str, Any]:
+    """Run one part of a check in a folder of its own: orderings are tried in the first, and kept in those after it."""
+    if ordering is None:
+        return _with_orderings(protocol, structure, _below(folder, name))
+    return _tried(protocol, structure, _below(folder, name), ordering)
 
 
 def _below(folder: Path | None, name: str) -> Path | None:
@@ -168,12 +176,12 @@ def _with_orderings(protocol: Protocol, structure: Structure, folder: Path | Non
 
     policy = protocol.settings.get("magnetism", {})
     if policy.get("orderings", 1) <= 1:
-        return _once(protocol, structure, folder, None)
+        return _tried(protocol, structure, folder, None)
     found = orderings(structure, policy | _moments_of(protocol))
     if len(found) <= 1:
-        return _once(protocol, structure, folder, None)
+        return _tried(protocol, structure, folder, found[0].name if found else None)
     tried = [
-        _ordering(protocol, ordering, _below(folder, f"ordering-{number}"))
+        _tried(protocol, ordering.structure, _below(folder, f"ordering-{number}"), ordering.name)
         for number, ordering in enumerate(found, start=1)
     ]
     completed = [fields for fields in tried if fields["outcome"] == "completed"]
@@ -187,14 +195,15 @@ def _with_orderings(protocol: Protocol, structure: Structure, folder: Path | Non
     return lowest | {"orderings": tuple(map(_summary, tried)), "steps": tuple(steps)}
 
 
-def _ordering(protocol: Protocol, ordering: Ordering, folder: Path | None) -> dict[str, Any]:
-    """Run one ordering: its failure is not that of the others."""
-    try:
-        return _once(protocol, ordering.structure, folder, ordering.name)
-    except (ImportError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001  as in calculate
-        return _raised(error, folder) | {"magnetism": _start(protocol, ordering.structure, ordering.name)}
+def _tried(protocol: Protocol, structure: Structure, folder: Path | None, ordering: str | None) -> dict[str, Any]:
+    """Run a protocol's job or flow: its failure is not that of other parts, and its steps are kept."""
+    fields = _caught(lambda: _once(protocol, structure, folder), folder)
+    if "steps" not in fields and folder is not None:
+        from matscout.workflows.calculations.unfinished import steps_until_failure
+
+        steps = steps_until_failure(protocol, folder)
+        fields |= {"steps": steps, "n_steps": steps_taken(steps)}
+    return fields | {"magnetism": _start(protocol, structure, ordering)}
 
 
 def _summary(fields: dict[str, Any]) -> MagneticOrdering:
@@ -224,8 +233,7 @@ def _start(protocol: Protocol, structure: Structure, ordering: str | None) -> Ma
     return magnetic_start(structure, protocol.settings, ordering)
 
 
-def _once(protocol: Protocol, structure: Structure, folder: Path | None, ordering: str | None) -> dict[str, Any]:
-    """Run a protocol's job or flow on one crystal as it stands."""
+def _once(protocol: Protocol, structure: Structure, folder: Path | None) -> dict[str, Any]:
     if protocol.code == "chgnet":
         from matscout.workflows.calculations.chgnet import calculate_here
 
@@ -238,7 +246,7 @@ def _once(protocol: Protocol, structure: Structure, folder: Path | None, orderin
         fields = protocol.read({name: outputs[name] for name in outputs if name != FLOW_OUTPUT}, structure)
         if not np.isfinite([step.energy for step in fields["steps"]]).all():
             raise UnreadableOutputError("the energy is not a number")
-    return fields | {"magnetism": _start(protocol, structure, ordering)} | _verdict(protocol, fields)
+    return fields | _verdict(protocol, fields)
 
 
 def _prototype(initial: Structure, final: Structure) -> dict[str, Any]:

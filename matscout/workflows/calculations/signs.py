@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -145,6 +146,15 @@ CODE_TEXTS = (
         r"SBESSELITER : nicht konvergent",
         r"ERROR FEXC[PF]",
     ),
+    _text(
+        "node",
+        "the run command, or a library that it needs, was not found here",
+        r"execve\(\): .*(No such file or directory|Permission denied)",
+        r"execvp error on file .*No such file or directory",
+        r"was unable to find the specified executable file",
+        r"\S: command not found$|^\S*sh: \d+: \S+: not found$",
+        r"error while loading shared libraries",
+    ),
     _text("memory", "a segmentation fault, most often of stack or memory", r"forrtl: severe \(174\)"),
     _text(
         "unknown",
@@ -156,10 +166,12 @@ CODE_TEXTS = (
 )
 """Of the codes, the telling ones first: VASP often complains of several things before it ends."""
 
-_KILLED = re.compile(r"KILLED BY SIGNAL: (\d+)|EXIT CODE: (\d+)|exited on signal (\d+)")
+_KILLED = re.compile(r"(?:KILLED BY SIGNAL: |exited on signal |EXIT STRING: .*\(signal )(\d+)")
+_ENDED = re.compile(r"EXIT CODE: (\d+)")
 
 CUSTODIAN_ERRORS: dict[str, Cause] = {
     "Walltime reached": "walltime",
+    "Frozen job": "node",
     "out_of_memory": "memory",
     "Non-converging job": "scf",
     "Positive energy": "scf",
@@ -201,32 +213,39 @@ def find(files: Sequence[Path], folder: Path, texts: Sequence[_Text]) -> Sign | 
 def killed_by(files: Sequence[Path], folder: Path) -> tuple[int, str] | None:
     """Return the signal or exit code that MPI reports of a rank, and the line that says so."""
     for path in files:
-        for line in reversed(_lines(path)):
-            if match := _KILLED.search(line):
-                signal, code, open_mpi = match.groups()
-                return (int(code) if code else -int(signal or open_mpi)), evidence(path, folder, line)
+        lines = _lines(path)
+        # A signal first: MPICH gives its number as the exit code, too.
+        for pattern, sign in ((_KILLED, -1), (_ENDED, 1)):
+            for line in reversed(lines):
+                if match := pattern.search(line):
+                    return sign * int(match[1]), evidence(path, folder, line)
     return None
 
 
 def custodian_sign(folder: Path) -> Sign | None:
-    """Read what custodian last gave up on, from the newest ``custodian.json`` below a folder."""
-    for path in _newest(p for p in _below(folder) if p.name in {"custodian.json", "custodian.json.gz"}):
+    """Read what custodian gave up on, if it did, from the newest ``custodian.json`` below a folder."""
+    for path in _newest(p for p in _below(folder) if p.name in {"custodian.json", "custodian.json.gz"})[:1]:
         try:
-            runs = json.loads("\n".join(_lines(path, head=TAIL * 16, tail=0)))
-            last = runs[-1]
-            corrections = last["corrections"]
-        except (ValueError, LookupError, TypeError):
-            continue  # cut off while it was written: the outputs themselves may still tell
-        if (validator := _class_name(last.get("validator"))) in CUSTODIAN_VALIDATORS:
-            line = f"custodian: {validator} failed"
-            return Sign(CUSTODIAN_VALIDATORS[validator], evidence(path, folder, line), "the output is incomplete")
-        for correction in reversed(corrections or []):
-            for error in correction.get("errors") or []:
-                cause = _custodian_cause(error, correction.get("actions"))
-                if cause:
-                    handler = _class_name(correction.get("handler"))
-                    line = f"custodian: {handler} found {error}"
-                    return Sign(cause, evidence(path, folder, line), f"custodian gave up on {error}")
+            found = _given_up(json.loads("\n".join(_lines(path, head=TAIL * 16, tail=0)))[-1])
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None  # cut off while it was written: the outputs themselves may still tell
+        if found is not None:
+            cause, line, message = found
+            return Sign(cause, evidence(path, folder, f"custodian: {line}"), message)
+    return None
+
+
+def _given_up(run: dict[str, Any]) -> tuple[Cause, str, str] | None:
+    if (validator := _class_name(run.get("validator"))) in CUSTODIAN_VALIDATORS:
+        return CUSTODIAN_VALIDATORS[validator], f"{validator} failed", "the output is incomplete"
+    last = _class_name(run.get("handler"))
+    if not last and not run.get("max_errors") and not run.get("max_errors_per_job"):
+        return None  # what it found is put right; with an exit code alone it found nothing in the last run
+    for correction in reversed(run["corrections"]):
+        handler = _class_name(correction.get("handler"))
+        for error in correction.get("errors") or [] if last in ("", handler) else []:
+            if cause := _custodian_cause(error, correction.get("actions")):
+                return cause, f"{handler} found {error}", f"custodian gave up on {error}"
     return None
 
 
@@ -304,6 +323,6 @@ def _lines(path: Path, *, head: int = HEAD, tail: int = TAIL) -> list[str]:
                 if size > head and tail:
                     file.seek(max(head, size - tail))
                     content += b"\n" + file.read(tail)
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):  # gone, or packed and damaged
         return []
     return content.decode(errors="replace").splitlines()

@@ -9,6 +9,7 @@ environment, or ``~/.atomate2.yaml``, when the process starts; it stands in no f
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from matscout.workflows.calculations.reading import (
     ionic_step,
     plain,
     result_fields,
+    stress_of,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +53,11 @@ _OPTIONS = (
 
 _STAGES = ("1-relax", "2-relax", "3-static")
 _FUNCTIONALS = {"PS": "PBEsol", "PE": "PBE"}
-_KBAR = -0.0006241509074460763
+_ABOVE = {"INCAR": "incar", "KPOINTS": "kpoints", "POTCAR": "potcar"}
+"""Parts of an input set's configuration, and the settings whose values go above theirs."""
+
+_OF_RELAXATION = frozenset({"NSW", "IBRION", "ISIF", "POTIM", "EDIFFG"})
+"""Tags that say how atoms move, which the static run would take as an order to move them."""
 
 
 def _flow_class(name: str) -> Any:
@@ -100,26 +106,43 @@ def maker(protocol: Protocol) -> Maker:
     settings = protocol.settings
     installed = installed_settings(settings["flow"])
     different = [
-        key
-        for key in _paths(settings, installed)
-        if not any(key == changed or changed.startswith(f"{key}.") for changed in protocol.overrides)
+        name
+        for part in ("stages", "config")
+        for name in _paths({part: settings[part]}, {part: installed[part]})
+        if not _put_right(name, settings)
     ]
     if different:
         raise UserError(
             f"protocol {protocol.label} version {protocol.version} and the installed atomate2 and pymatgen differ in "
             f"{', '.join(different[:6])}{' and more' if len(different) > 6 else ''}: install the versions of "
-            "constraints.txt, or put these settings right by overrides of incar, kpoints and potcar"
+            "constraints.txt, or put what stands in config right by overrides of incar, kpoints and potcar"
         )
     flow_maker: Any = _flow_class(settings["flow"])()
     for stage in _stage_makers(flow_maker):
+        tags = settings["incar"]
+        if stage is flow_maker.static_maker:
+            tags = {tag: value for tag, value in tags.items() if tag.upper() not in _OF_RELAXATION}
         generator = stage.input_set_generator
-        generator.user_incar_settings = {**generator.user_incar_settings, **settings["incar"]}
-        generator.user_kpoints_settings = {**generator.user_kpoints_settings, **settings["kpoints"]}
-        generator.user_potcar_settings = {**generator.user_potcar_settings, **settings["potcar"]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # pymatgen's advice against other potentials
+            stage.input_set_generator = replace(  # which takes potentials only when it is made
+                generator,
+                user_incar_settings={**generator.user_incar_settings, **tags},
+                user_kpoints_settings={**generator.user_kpoints_settings, **settings["kpoints"]},
+                user_potcar_settings={**generator.user_potcar_settings, **settings["potcar"]},
+            )
+        # tags of somebody's ~/.atomate2.yaml stand in no id
+        stage.write_input_set_kwargs = {**stage.write_input_set_kwargs, "apply_incar_updates": False}
         stage.run_vasp_kwargs = {**stage.run_vasp_kwargs, **_custodian(settings["custodian"], installed["custodian"])}
     flow_maker.name = protocol.name
     made: Maker = flow_maker
     return made
+
+
+def _put_right(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a setting of the input set's configuration has a value of the protocol's own above it."""
+    _, part, tag = [*name.split("."), "", ""][:3]
+    return part in _ABOVE and tag in settings[_ABOVE[part]]
 
 
 def _custodian(wanted: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,17 +183,15 @@ def input_sets(protocol: Protocol, structure: Structure) -> dict[str, Any]:
 
     Later stages are shown for the input crystal too: what they take from the stage before them is known only then.
     """
+    makers = _stage_makers(maker(protocol))
+    return {stage: _input_set(made, structure) for stage, made in zip(_STAGES, makers, strict=True)}
+
+
+def _input_set(stage_maker: Any, structure: Structure) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pymatgen's advice on potentials and smearing, once a stage
         warnings.simplefilter("ignore", DeprecationWarning)  # how pymatgen calls spglib
-        return {
-            stage: maker.input_set_generator.get_input_set(structure, potcar_spec=True)
-            for stage, maker in zip(_STAGES, _stage_makers(maker_of(protocol)), strict=True)
-        }
-
-
-maker_of = maker
-"""The same under a name that a loop over makers does not hide."""
+        return stage_maker.input_set_generator.get_input_set(structure, potcar_spec=True)
 
 
 def input_files(protocol: Protocol, structure: Structure) -> dict[str, str]:
@@ -185,7 +206,7 @@ def input_files(protocol: Protocol, structure: Structure) -> dict[str, str]:
 
 def magnetic_start(protocol: Protocol, structure: Structure, ordering: str | None) -> MagneticStart:
     """Moments and U that the first stage begins with, read from its INCAR."""
-    incar = next(iter(input_sets(protocol, structure).values()))["INCAR"]
+    incar = _input_set(_stage_makers(maker(protocol))[0], structure)["INCAR"]
     moments = [float(moment) for moment in incar.get("MAGMOM", ())]
     symbols = list(dict.fromkeys(site.specie.symbol for site in structure.get_sorted_structure()))
     values = dict(zip(symbols, incar.get("LDAUU", ()), strict=False)) if incar.get("LDAU") else {}
@@ -252,7 +273,7 @@ def steps_of(document: Mapping[str, Any], *, stage: str | None, of: str) -> list
                 as_structure(step["structure"]),
                 step["e_0_energy"],
                 step["forces"],
-                stress=_stress(step.get("stress")),
+                stress=stress_of(step),
                 stage=stage,
                 functional=other,
             )
@@ -261,9 +282,3 @@ def steps_of(document: Mapping[str, Any], *, stage: str | None, of: str) -> list
     if not steps:
         raise UnreadableOutputError(f"the task document of {stage} has no ionic steps")
     return steps
-
-
-def _stress(kbar: Any) -> Any:
-    import numpy as np
-
-    return None if kbar is None else np.asarray(kbar, dtype=float) * _KBAR

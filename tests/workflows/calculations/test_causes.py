@@ -3,7 +3,10 @@
 import errno
 import gzip
 import json
+import os
+import random
 import subprocess
+import zlib
 
 import pytest
 from hypothesis import given
@@ -16,10 +19,11 @@ from matscout.workflows.calculations.causes import (
     Retry,
     RetryPolicy,
     classify,
+    is_of_machine,
     next_attempt,
     retry_policy,
 )
-from matscout.workflows.calculations.protocols import list_protocols
+from matscout.workflows.calculations.protocols import get_protocol, list_protocols
 
 
 class KohnShamConvergenceError(Exception):
@@ -47,6 +51,7 @@ class ReturnCodeError(RuntimeError):
         ("lsf.out", "TERM_MEMLIMIT: job killed after reaching LSF memory usage limit.", "memory"),
         ("vasp.out", "=   KILLED BY SIGNAL: 9 (Killed)", "memory"),
         ("vasp.out", "=   EXIT CODE: 137", "memory"),
+        ("vasp.out", "YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)", "memory"),
         (
             "log.txt",
             "mpirun noticed that process rank 0 with PID 7 on node n exited on signal 9 (Killed).",
@@ -66,6 +71,12 @@ class ReturnCodeError(RuntimeError):
         ),
         ("log.txt", "OSError: [Errno 28] No space left on device", "node"),
         ("vasp.out", "ORTE has lost communication with a remote daemon.", "node"),
+        ("std_err.txt", "slurmstepd: error: execve(): vasp_std: No such file or directory", "node"),
+        ("std_err.txt", "[proxy:0:0@n1] execvp error on file vasp_std (No such file or directory)", "node"),
+        ("std_err.txt", "prterun was unable to find the specified executable file, and therefore did not", "node"),
+        ("std_err.txt", "/bin/bash: line 1: vasp_std: command not found", "node"),
+        ("std_err.txt", "/bin/sh: 1: vasp_std: not found", "node"),
+        ("std_err.txt", "vasp_std: error while loading shared libraries: libmkl_rt.so.2: cannot open", "node"),
         ("vasp.out", " Error EDDDAV: Call to ZHEGV failed. Returncode =   7 1  16", "scf"),
         ("vasp.out", "|     The electronic self-consistency was not achieved in the given           |", "scf"),
         ("gpaw.txt", "Did not converge!", "scf"),
@@ -113,11 +124,9 @@ def test_an_exit_code_tells_the_cause(tmp_path, code, cause, evidence):
     ("state", "cause"),
     [
         ("memory", "memory"),
-        ("OUT_OF_MEMORY", "memory"),
-        ("TIMEOUT", "walltime"),
-        ("NODE_FAIL", "node"),
-        ("PREEMPTED", "node"),
-        ("CANCELLED by 0", "node"),
+        ("walltime", "walltime"),
+        ("node", "node"),
+        ("cancelled", "node"),
         ("vanished", "node"),
         ("failed", "unknown"),
     ],
@@ -149,6 +158,40 @@ def test_an_exception_tells_the_cause(tmp_path, error, cause):
     finding = classify(tmp_path, error)
     assert finding.cause == cause
     assert type(error).__name__ in finding.evidence or "exit code" in finding.evidence
+
+
+MPICH = """\
+=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES
+=   PID 1234 RUNNING AT node1
+=   EXIT CODE: 9
+=   CLEANING UP REMAINING PROCESSES
+YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)
+This typically refers to a problem with your application.
+"""
+
+
+@pytest.mark.parametrize("lines", [MPICH.splitlines(), MPICH.splitlines()[::-1]])
+def test_a_signal_that_mpich_tells_of_counts_more_than_its_exit_code(tmp_path, lines):
+    (tmp_path / "vasp.out").write_text("\n".join(lines))
+    finding = classify(tmp_path)
+    assert (finding.cause, finding.evidence.rpartition(": ")[2]) == ("memory", "Killed (signal 9)")
+
+
+def raised_by(call):
+    try:
+        call()
+    except OSError as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_a_run_command_that_is_not_there_is_a_fault_of_the_machine_and_another_missing_file_is_none(tmp_path):
+    command = raised_by(lambda: subprocess.Popen(["vasp_std_that_is_nowhere"]))
+    finding = classify(tmp_path, command)
+    assert (finding.cause, is_of_machine(command)) == ("node", True)
+    assert "vasp_std_that_is_nowhere" in finding.evidence
+    other = raised_by((tmp_path / "CONTCAR").read_text)
+    assert (classify(tmp_path, other).cause, is_of_machine(other)) == ("unknown", False)
 
 
 def test_an_exception_is_asked_for_what_led_to_it(tmp_path):
@@ -196,10 +239,14 @@ def test_an_output_that_tells_is_believed_before_the_failure_to_read_it(tmp_path
     assert classify(tmp_path, json.JSONDecodeError("Expecting value", "{", 1)).cause == "scf"
 
 
+HANDLER = {"@module": "custodian.vasp.handlers", "@class": "SomeHandler"}
+
+
 def custodian(folder, *, errors, actions, **more):
-    handler = {"@module": "custodian.vasp.handlers", "@class": "SomeHandler"}
-    corrections = [{"errors": errors, "actions": actions, "handler": handler}]
-    content = json.dumps([{"job": {}, "corrections": []}, {"job": {}, "corrections": corrections, **more}])
+    """Write the log of a run as custodian does; `more` says what it gave up by."""
+    corrections = [{"errors": errors, "actions": actions, "handler": HANDLER}]
+    flags = {"handler": None, "validator": None, "max_errors": False, "nonzero_return_code": False}
+    content = json.dumps([{"job": {}, "corrections": []}, {"job": {}, "corrections": corrections, **flags, **more}])
     (folder / "custodian.json").write_text(content)
 
 
@@ -211,13 +258,35 @@ def custodian(folder, *, errors, actions, **more):
         (["zbrent"], [], "relaxation"),
         (["Unconverged"], [{"dict": "INCAR", "action": {"_set": {"ALGO": "Normal"}}}], "scf"),
         (["Unconverged"], [{"dict": "INCAR", "action": {"_set": {"IBRION": 1}}}], "relaxation"),
+        (["Frozen job"], None, "node"),
     ],
 )
-def test_custodians_log_tells_the_cause(tmp_path, errors, actions, cause):
-    custodian(tmp_path, errors=errors, actions=actions)
+@pytest.mark.parametrize("gave_up_by", [{"handler": HANDLER}, {"max_errors": True}, {"max_errors_per_job": True}])
+def test_custodians_log_tells_the_cause(tmp_path, errors, actions, cause, gave_up_by):
+    custodian(tmp_path, errors=errors, actions=actions, **gave_up_by)
     finding = classify(tmp_path, RuntimeError("Max errors reached"))
     assert finding.cause == cause
     assert finding.evidence == f"custodian.json: custodian: SomeHandler found {errors[0]}"
+
+
+@pytest.mark.parametrize("ended", [{}, {"nonzero_return_code": True}, {"handler": {"@class": "OtherHandler"}}])
+def test_what_custodian_has_put_right_is_no_cause(tmp_path, ended):
+    custodian(tmp_path, errors=["edddav"], actions=[{"dict": "INCAR", "action": {"_set": {"ALGO": "All"}}}], **ended)
+    assert classify(tmp_path, KeyError("energy")).cause == "unknown"
+
+
+def test_an_earlier_stage_that_custodian_gave_up_on_is_not_asked_about_a_later_one(tmp_path):
+    for number, gave_up in enumerate((True, False), 1):
+        (tmp_path / f"relax-{number}").mkdir()
+        custodian(tmp_path / f"relax-{number}", errors=["edddav"], actions=[], max_errors=gave_up)
+        os.utime(tmp_path / f"relax-{number}" / "custodian.json", (number, number))
+    assert classify(tmp_path, KeyError("energy")).cause == "unknown"
+
+
+@pytest.mark.parametrize("content", ['[{"corrections": [1], "max_errors": true}]', "[[]]", "{}", "[]", "3"])
+def test_a_strange_log_of_custodian_harms_nothing(tmp_path, content):
+    (tmp_path / "custodian.json").write_text(content)
+    assert classify(tmp_path).cause == "unknown"
 
 
 def test_half_a_log_of_custodian_tells_nothing_and_harms_nothing(tmp_path):
@@ -236,6 +305,18 @@ def test_long_outputs_are_read_at_their_ends(tmp_path):
 def test_compressed_outputs_are_read(tmp_path):
     with gzip.open(tmp_path / "vasp.out.gz", "wt") as file:
         file.write("ZBRENT: fatal error in bracketing\n")
+    assert classify(tmp_path).cause == "relaxation"
+
+
+def test_a_packed_output_that_is_damaged_in_the_middle_tells_nothing_and_harms_nothing(tmp_path):
+    dice = random.Random(1)
+    packed = bytearray(gzip.compress("\n".join(str(dice.random()) for _ in range(5_000)).encode()))
+    packed[9_000:11_000] = b"\xff" * 2_000
+    with pytest.raises(zlib.error):
+        gzip.decompress(packed)
+    (tmp_path / "OUTCAR.gz").write_bytes(packed)
+    (tmp_path / "custodian.json.gz").write_bytes(packed)
+    (tmp_path / "vasp.out").write_text("ZBRENT: fatal error in bracketing\n")
     assert classify(tmp_path).cause == "relaxation"
 
 
@@ -274,6 +355,25 @@ def test_other_mixing_is_tried_and_then_given_up():
     assert first.overrides["mixer"]["beta"] == 0.02
     assert second.overrides["eigensolver"]["niter"] == 3
     assert next_attempt(policy, attempts("scf", "scf", "scf")) is None
+
+
+def test_a_relaxation_that_takes_smaller_steps_takes_more_of_them():
+    relax, policy = get_protocol("gpaw-pbe"), retry_policy("gpaw")
+    rows = [("relaxation",), ("relaxation", "relaxation")]
+    again = [relax.adjusted(next_attempt(policy, attempts(*row)).overrides).settings for row in rows]
+    assert [one["optimizer"] for one in again] == [relax.settings["optimizer"], "FIRE"]
+    for one in again:
+        assert one["max_step_A"] < relax.settings["max_step_A"]
+        assert one["max_steps"] > relax.settings["max_steps"]
+
+
+def test_what_chgnet_ended_with_by_itself_is_not_done_again_and_what_broke_off_is():
+    policy = retry_policy("chgnet")
+    for cause in ("parse", "unknown"):
+        (ended,) = attempts(cause)
+        assert next_attempt(policy, [ended]) is None
+        assert next_attempt(retry_policy("gpaw"), [ended]) is not None
+        assert next_attempt(policy, [ended.model_copy(update={"outcome": "interrupted"})]) is not None
 
 
 def test_a_wrong_input_is_given_up_at_once():

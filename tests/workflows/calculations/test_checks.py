@@ -74,6 +74,43 @@ def test_a_failed_relaxation_is_not_checked(magnesia):
     assert (result.outcome, result.cause, result.dynamics) == ("failed", "relaxation", None)
 
 
+@pytest.mark.filterwarnings("ignore:Warning. Point group symmetries:UserWarning")  # phonopy's, on long supercells
+@pytest.mark.parametrize(("kind", "part"), [("rattled", "rattled"), ("phonons", "displacement-")])
+def test_the_ordering_of_the_relaxed_crystal_is_that_of_every_cell_after_it(kind, part, monkeypatch, tmp_path):
+    """The code's part is played: of the orderings of nickel oxide the first antiferromagnetic one is the lowest."""
+    from matscout.workflows.calculations import run
+    from matscout.workflows.calculations.reading import ionic_step, result_fields
+
+    calculated = []
+
+    def once(protocol, structure, folder):
+        moments = structure.site_properties["magmom"]
+        calculated.append((str(folder.relative_to(tmp_path)), structure, moments))
+        energy = -2.0 * len(structure) if min(moments) < 0 else -1.0 * len(structure)
+        step = ionic_step(structure, energy, np.zeros((len(structure), 3)))
+        return result_fields(structure, structure, [step], energy) | {"outcome": "completed"}
+
+    monkeypatch.setattr(run, "_once", once)
+    monkeypatch.setattr(run, "_prototype", lambda *_: {})
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    oxide = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Ni", "O"], sites).get_primitive_structure()
+    overrides = {"magnetism.orderings": 2, "check.least_length_A": 4.0, "check.displacement_A": 0.001}
+    overrides = {key: overrides[key] for key in overrides if kind == "phonons" or not key.endswith("displacement_A")}
+    fields = run._carry_out(get_protocol(f"gpaw-pbe-{kind}", overrides), oxide, tmp_path)
+    assert fields["magnetism"].ordering == "antiferromagnetic 1"
+    assert [one.start.ordering for one in fields["orderings"]] == ["ferromagnetic", "antiferromagnetic 1"]
+    assert [folder for folder, *_ in calculated[:2]] == ["relax/ordering-1", "relax/ordering-2"]
+    assert len(calculated) > 2
+    _, lowest, chosen = calculated[1]
+    for folder, structure, moments in calculated[2:]:
+        assert folder.startswith(part)
+        cell = np.linalg.solve(lowest.lattice.matrix.T, structure.lattice.matrix.T).T.round()  # of whole cells
+        places = structure.frac_coords @ cell
+        nearest = lowest.lattice.get_all_distances(places, lowest.frac_coords).argmin(axis=1)
+        assert len(structure) > len(lowest)
+        assert list(moments) == [chosen[site] for site in nearest]
+
+
 def test_a_supercell_is_as_high_as_asked_for_and_no_higher():
     skew = Structure(Lattice.from_parameters(3, 4, 9, 90, 90, 120), ["Na"], [[0, 0, 0]])
     assert np.diag(supercell_matrix(skew, 7.0)).tolist() == [3, 3, 1]

@@ -60,6 +60,18 @@ def test_it_is_a_protocol_of_its_own():
     assert "atomate2" in one.versions()
 
 
+def test_the_environment_is_searched_once(monkeypatch):
+    from matscout.workflows.calculations import custom
+
+    searches = []
+    monkeypatch.setattr(custom, "packages_distributions", lambda: searches.append(1) or {"atomate2": ["atomate2"]})
+    custom._distributions.cache_clear()
+    for fmax in (0.1, 0.2, 0.3):
+        get_protocol("custom", RELAX | {"maker_settings.relax_kwargs.fmax": fmax})
+    custom._distributions.cache_clear()
+    assert searches == [1]
+
+
 def test_a_restart_in_the_same_folder_runs_nothing_again(copper, tmp_path):
     first = calculate(request_of(copper, RELAX), tmp_path)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("output.json")}

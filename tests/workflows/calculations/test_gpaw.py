@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from matscout.errors import UserError
 from matscout.workflows.calculations import get_protocol
 from matscout.workflows.calculations import gpaw as code
 
@@ -68,11 +67,10 @@ def test_changed_settings_reach_the_calculator():
     assert (options["nbands"], options["mixer"]) == ("200%", {"beta": 0.02})
 
 
-def test_an_optimizer_that_is_none_is_refused():
-    with pytest.raises(UserError, match="optimizer is one of FIRE, BFGS"):
-        code._check(get_protocol("gpaw-pbe", {"optimizer": "Newton"}))
-    with pytest.raises(UserError, match="no cell_filter NoFilter"):
-        code._check(get_protocol("gpaw-pbe", {"cell_filter": "NoFilter"}))
+def test_u_acts_on_the_f_shell_of_lanthanides_and_actinides():
+    settings = get_protocol("gpaw-pbe", {"hubbard_u.O": {"Ce": 4.0, "U": 4.0, "Ti": 3.0}}).settings
+    setups = {symbol: code.parameters(cubic([symbol, "O"], 4.0), settings)["setups"] for symbol in ("Ce", "U", "Ti")}
+    assert setups == {"Ce": {"Ce": ":f,4,0"}, "U": {"U": ":f,4,0"}, "Ti": {"Ti": ":d,3,0"}}
 
 
 def test_the_flow_relaxes_and_then_starts_from_the_relaxed_cell():

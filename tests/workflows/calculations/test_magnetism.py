@@ -43,6 +43,43 @@ def test_oxygen_alone_is_a_triplet():
     assert starting_moments(molecule, POLICY) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_orderings_of_an_element_that_is_magnetic_alone(number):
+    molecule = Structure(Lattice.cubic(8), ["O", "O"], [[0, 0, 0], [0.15, 0, 0]])
+    found = orderings(molecule, POLICY | {"orderings": number, "ordering_cells": 1})
+    assert [(one.name, one.structure.site_properties["magmom"]) for one in found] == [
+        ("ferromagnetic", [1.0, 1.0]),
+        ("antiferromagnetic 1", [-1.0, 1.0]),
+    ][:number]
+
+
+def test_moments_that_no_element_of_the_table_explains_are_one_ordering():
+    structure = rock_salt("Mg", "O")
+    structure.add_site_property("magmom", [1.0, 0.0])
+    assert [one.name for one in orderings(structure, POLICY | {"orderings": 4})] == ["ferromagnetic"]
+
+
+def displaced(copies):
+    structure = rock_salt("Ni", "O") * (copies, 1, 1)
+    shifts = np.random.default_rng(0).normal(0, 0.01, (len(structure), 3))
+    return Structure(structure.lattice, structure.species, structure.frac_coords + shifts)
+
+
+@pytest.mark.parametrize(("copies", "cells"), [(5, 2), (1, 1)], ids=["too many sites", "a cell too small"])
+def test_spins_that_cannot_be_enumerated_leave_the_ferromagnetic_one_which_says_so(copies, cells):
+    found = orderings(displaced(copies), POLICY | {"orderings": 3, "ordering_cells": cells})
+    assert [one.name for one in found] == ["ferromagnetic, antiferromagnetic ones not enumerable"]
+
+
+def test_no_more_is_enumerated_than_is_asked_for(monkeypatch):
+    from matscout.workflows.calculations import magnetism
+
+    monkeypatch.setattr(magnetism, "_antiferromagnetic", lambda *_: pytest.fail("enumerated"))
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
+    structure = Structure.from_spacegroup("Pm-3m", Lattice.cubic(3.9), ["Mn", "Fe", "O"], sites)
+    assert len(orderings(structure, POLICY | {"orderings": 2})) == 2
+
+
 def test_given_moments_are_kept():
     structure = rock_salt("Ni", "O")
     structure.add_site_property("magmom", [2.0, 0.0])

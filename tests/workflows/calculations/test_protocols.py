@@ -9,12 +9,20 @@ from hypothesis import strategies as st
 from matscout.db.documents import CalculationRequest, CalculationResult, Geometry
 from matscout.errors import UserError
 from matscout.workflows.calculations import calculate, get_protocol, list_protocols
-from matscout.workflows.calculations.overrides import flat, parse_override
+from matscout.workflows.calculations.overrides import CHOICES, flat, parse_override, setting
 
 # An id is for ever: who changes one of these changes what stands in stores, and raises the protocol's version.
 IDS = {
+    "chgnet-phonons": "94137221e8c056c1",
+    "chgnet-rattled": "2f41c05faf0dbbf5",
     "chgnet-relax": "265c65d7eca5cd5b",
     "chgnet-static": "cc8350460f543fae",
+    "gpaw-pbe": "686efe63938f1f9b",
+    "gpaw-pbe-phonons": "2c3ed04c4a11f417",
+    "gpaw-pbe-rattled": "a842e127520db411",
+    "gpaw-pbe-static": "74e4069ed2677722",
+    "vasp-mp-gga": "7f6076b985416bfa",
+    "vasp-mp-r2scan": "d7d53bae54c202f8",
 }
 
 
@@ -62,13 +70,127 @@ def test_the_protocol_itself_is_never_changed():
         ({"max_steps": 2.5}, "max_steps is a whole number (100), and cannot become 2.5"),
         ({"max_steps": 1}, "max_steps of a relaxation is 2 or more, not 1"),
         ({"pulay_correction": 1}, "pulay_correction is true or false (True), and cannot become 1"),
+        ({"mixer": 3}, "mixer is a table, and cannot become 3; {} empties it"),
+        ({"hubbard_u": None}, "hubbard_u is a table, and cannot become None; {} empties it"),
+        ({"hubbard_u.O": None}, "hubbard_u.O is a table, and cannot become None; {} empties it"),
+        ({"hubbard_u.Fe": 4.0}, "written by the anion that it stands beside and its element, such as hubbard_u.O.Fe"),
+        ({"hubbard_u.O.Fee": 4.0}, 'hubbard_u.O is by element, and none is called "Fee". Nearest: Fe'),
+        ({"magnetism.moments.Fe": "high"}, "magnetism.moments.Fe is a number, or null for none, not 'high'"),
+        ({"smearing.name": "fermi"}, 'smearing.name cannot be "fermi". Nearest: fermi-dirac'),
+        ({"optimizer": "Newton"}, 'optimizer cannot be "Newton". It is one of BFGS, BFGSLineSearch, FIRE'),
+        ({"cell_filter": "FrechetFilter"}, 'cell_filter cannot be "FrechetFilter". Nearest: FrechetCellFilter'),
     ],
-    ids=["unknown", "unknown inside", "inside a number", "text", "half a step", "one step", "a number for yes"],
+    ids=str,
 )
 def test_a_change_that_does_not_fit_is_named(overrides, message):
     with pytest.raises(UserError) as error:
         get_protocol("gpaw-pbe", overrides)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("chgnet-relax", {"optimizer": "Newton"}, 'optimizer cannot be "Newton"'),
+        ("chgnet-relax", {"cell_filter": "StrainFilter"}, 'cell_filter cannot be "StrainFilter"'),
+        ("chgnet-relax", {"model": "9"}, 'model cannot be "9". It is one of 0.3.0, 0.2.0'),
+        ("vasp-mp-gga", {"magnetism.orderings": 2, "incar.MAGMOM.Fe": 4.0}, "in the place of those of each ordering"),
+    ],
+    ids=str,
+)
+def test_what_no_code_could_take_is_refused_before_anything_runs(name, overrides, message):
+    with pytest.raises(UserError) as error:
+        get_protocol(name, overrides)
+    assert message in str(error.value)
+
+
+def test_the_choices_written_down_are_those_of_the_packages():
+    import ase.filters
+    from ase import Atoms
+    from ase.calculators.emt import EMT
+    from atomate2.ase.utils import OPTIMIZERS
+    from chgnet.model.model import CHGNet
+
+    atoms = Atoms("Cu", cell=[3.0, 3.0, 3.0], pbc=True, calculator=EMT())
+    for name in CHOICES["cell_filter"]:
+        moving = getattr(ase.filters, name)(atoms)
+        assert len(moving) == len(atoms) + 3  # the atoms, and the cell
+        for optimizer in CHOICES["optimizer"]:
+            assert OPTIMIZERS[optimizer](moving, logfile=None, maxstep=0.1).maxstep == 0.1
+    for model in CHOICES["model"]:
+        assert CHGNet.load(model_name=model, use_device="cpu", verbose=False).version == model
+    protocols = [protocol.settings for protocol in list_protocols()]
+    for key, names in CHOICES.items():
+        assert {setting(settings, key) for settings in protocols} - {None} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("chgnet-relax", {"incar.ENCUT": 600}),
+        ("chgnet-relax", {"mixer.beta": 0.02}),
+        ("chgnet-relax", {"hubbard_u": {}}),
+        ("gpaw-pbe", {"incar.ENCUT": 600}),
+        ("gpaw-pbe", {"potcar": {"Fe": "Fe"}}),
+        ("vasp-mp-gga", {"moments.Fe": 3}),
+        ("vasp-mp-gga", {"magnetism.moments.Fe": 3}),
+        ("vasp-mp-gga", {"hubbard_u.O.Fe": 3}),
+        ("custom", {"calculator.xc": "PBE"}),
+        ("custom", {"code": "vasp"}),
+    ],
+    ids=str,
+)
+def test_a_table_of_another_code_is_refused(name, overrides):
+    with pytest.raises(UserError) as error:
+        get_protocol(name, overrides)
+    (key,) = flat(overrides)
+    said = str(error.value).partition('"')[2].partition('"')[0]
+    assert str(error.value).startswith(f"protocol {name} has no setting ")
+    assert f"{key}.".startswith(f"{said}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("vasp-mp-gga", {"config.INCAR.ENCUT": 600}, "set incar.X, kpoints.X or potcar.X instead"),
+        ("vasp-mp-gga", {"config": {"POTCAR": {"Fe": "Fe"}}}, "set incar.X, kpoints.X or potcar.X instead"),
+        ("vasp-mp-r2scan", {"stages": []}, "set incar.X, kpoints.X or potcar.X instead"),
+        ("vasp-mp-gga", {"flow": "atomate2.vasp.flows.mp.MP24DoubleRelaxStaticMaker"}, "set incar.X"),
+        ("gpaw-pbe", {"xc": "PBEsol"}, "for another functional name a Maker of your own by the protocol custom"),
+        ("gpaw-pbe", {"calculator.xc": "RPBE"}, "for another functional name a Maker of your own"),
+        ("gpaw-pbe", {"relax": "nothing"}, "take the protocol that does the other"),
+        ("chgnet-rattled", {"check.kind": "phonons"}, "take the protocol that does the other"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_would_change_nothing_or_make_the_record_wrong_is_fixed(name, overrides, message):
+    with pytest.raises(UserError) as error:
+        get_protocol(name, overrides)
+    (key,) = flat(overrides)
+    assert f"protocol {name}: {key} cannot be changed: " in str(error.value)
+    assert message in str(error.value)
+
+
+def test_all_settings_of_a_protocol_may_be_given_as_they_are():
+    for protocol in list_protocols():
+        assert protocol.with_overrides(protocol.settings).overrides == {}
+
+
+def test_a_table_is_emptied_and_filled_again():
+    assert get_protocol("gpaw-pbe", {"hubbard_u": {}}).settings["hubbard_u"] == {}
+    refilled = get_protocol("gpaw-pbe", {"hubbard_u": {}, "hubbard_u.O.Fe": 5.3})
+    assert refilled.settings["hubbard_u"] == {"O": {"Fe": 5.3}}
+    assert get_protocol("gpaw-pbe", refilled.overrides).id == refilled.id
+
+
+def test_who_calculates_with_chgnet_reads_no_settings_of_vasp(monkeypatch):
+    from matscout.workflows.calculations import catalogue
+
+    catalogue.protocol_named.cache_clear()
+    monkeypatch.setattr(catalogue, "_vasp_settings", {}.__getitem__)
+    assert get_protocol("chgnet-relax").id == IDS["chgnet-relax"]
+    with pytest.raises(TypeError):
+        get_protocol("vasp-mp-gga")
 
 
 def test_tables_of_the_users_own_take_any_key():
@@ -107,16 +229,6 @@ def test_a_retry_of_vasp_names_tags():
 def test_a_retry_cannot_make_another_protocol():
     with pytest.raises(UserError, match="not cutoff_eV, which makes another protocol"):
         get_protocol("gpaw-pbe").adjusted({"cutoff_eV": 300})
-
-
-@pytest.mark.parametrize("name", ["chgnet", "gpaw", "vasp"])
-def test_the_retry_policy_of_a_code_changes_only_what_a_retry_may(name):
-    from matscout.workflows.calculations.causes import retry_policy
-
-    protocol = next(p for p in list_protocols() if p.code == name and p.relaxes)
-    for retry in retry_policy(name).causes.values():
-        for overrides in retry.overrides:
-            protocol.adjusted(overrides)
 
 
 def test_elements_a_code_has_no_parameters_for():

@@ -1,11 +1,13 @@
 """VASP to its last input file, and from its first output file: between the two stands a program that is not here."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.io
 import ase.test
@@ -62,7 +64,52 @@ def test_an_update_of_the_packages_that_changes_a_setting_is_refused(monkeypatch
         get_protocol("vasp-mp-gga").maker()
 
 
-def test_changed_tags_reach_every_stage():
+def test_a_setting_that_was_put_right_is_no_difference(monkeypatch):
+    from pymatgen.io.vasp.sets import MPRelaxSet
+
+    for part, key, value in (("INCAR", "ENCUT", 600), ("KPOINTS", "reciprocal_density", 100), ("POTCAR", "Na", "Na")):
+        monkeypatch.setitem(MPRelaxSet.CONFIG[part], key, value)
+    right = {"incar.ENCUT": 520, "kpoints.reciprocal_density": 64, "potcar.Na": "Na_pv"}
+    for missing in right:
+        with pytest.raises(UserError, match=r"differ in config\.\w+\.\w+: install the versions of constraints\.txt"):
+            get_protocol("vasp-mp-gga", {key: right[key] for key in right if key != missing}).maker()
+    first = code.input_sets(get_protocol("vasp-mp-gga", right), CRYSTALS["NaCl"])["1-relax"]
+    assert (first["INCAR"]["ENCUT"], first["POTCAR.spec"].split()) == (520, ["Na_pv", "Cl"])
+
+
+def test_tags_of_a_relaxation_leave_the_static_run_alone():
+    asked = {"NSW": 200, "IBRION": 1, "ISIF": 2, "POTIM": 0.1, "EDIFFG": -0.01}
+    for name in PROTOCOLS:
+        usual = code.input_sets(get_protocol(name), CRYSTALS["NaCl"])["3-static"]["INCAR"]
+        tags = {
+            stage: {tag: inputs["INCAR"].get(tag) for tag in asked}
+            for stage, inputs in code.input_sets(get_protocol(name, {"incar": asked}), CRYSTALS["NaCl"]).items()
+        }
+        assert tags == {"1-relax": asked, "2-relax": asked, "3-static": {tag: usual.get(tag) for tag in asked}}
+        assert usual["NSW"] == 0
+
+
+def test_tags_of_the_users_own_atomate2_settings_reach_no_file(monkeypatch, tmp_path):
+    from atomate2.vasp import files
+    from pymatgen.io.vasp import Incar
+
+    monkeypatch.setattr(files, "SETTINGS", SimpleNamespace(VASP_INCAR_UPDATES={"ENCUT": 300}))
+    for number, stage in enumerate(code._stage_makers(get_protocol("vasp-mp-gga").maker())):
+        folder = tmp_path / str(number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pymatgen's advice
+            files.write_vasp_input_set(
+                CRYSTALS["NaCl"], stage.input_set_generator, folder, potcar_spec=True, **stage.write_input_set_kwargs
+            )
+        assert Incar.from_file(folder / "INCAR")["ENCUT"] == 520
+
+
+def test_changed_potentials_reach_every_stage():
+    sets = code.input_sets(get_protocol("vasp-mp-gga", {"potcar.Na": "Na"}), CRYSTALS["NaCl"])
+    assert [inputs["POTCAR.spec"].split() for inputs in sets.values()] == [["Na", "Cl"]] * 3
+
+
+def test_other_changed_tags_reach_every_stage():
     protocol = get_protocol("vasp-mp-gga", {"incar": {"ENCUT": 600, "LREAL": False}, "kpoints.reciprocal_density": 400})
     sets = code.input_sets(protocol, CRYSTALS["NaCl"])
     assert [inputs["INCAR"]["ENCUT"] for inputs in sets.values()] == [600] * 3
@@ -185,8 +232,14 @@ def test_the_whole_flow_runs_by_the_workers_command_and_is_read(tmp_path):
     assert jobs == ["MP-GGA-relax-1", "MP-GGA-relax-2", "MP-GGA-static"]
 
 
-def test_a_run_command_that_fails_is_a_failure_with_its_evidence(tmp_path):
-    result = run_flow_with("/bin/false", tmp_path / "run")
-    assert result.outcome == "failed"
-    assert result.cause
-    assert result.evidence
+@pytest.mark.parametrize(
+    ("command", "cause", "evidence"),
+    [
+        ("/bin/false", "parse", "custodian.json: custodian: VasprunXMLValidator failed"),
+        ("sh -c vasp_that_is_nowhere", "node", "vasp_that_is_nowhere: (command )?not found$"),
+    ],
+)
+def test_a_run_command_that_fails_is_a_failure_with_its_evidence(tmp_path, command, cause, evidence):
+    result = run_flow_with(command, tmp_path / "run")
+    assert (result.outcome, result.cause) == ("failed", cause)
+    assert re.search(evidence, result.evidence)
