@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matscout.workflows.campaign.energies import hull_energy, hull_protocol
 from matscout.workflows.stability.hull import Hull
 from matscout.workflows.stability.probability import probability_stable_now
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from matscout.db.documents import CalculationResult
     from matscout.models.inputs import InputKind
+    from matscout.workflows.calculations.protocols import Protocol
     from matscout.workflows.campaign.references import References
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space
@@ -67,23 +69,22 @@ def reference_hull(references: References) -> Hull:
 def present_hull(space: Space, references: References, results: Mapping[str, CalculationResult]) -> Hull:
     """Build the hull as it stands: references and every candidate that was calculated."""
     hull = reference_hull(references)
-    ids, energies = finished(results)
+    ids, energies = finished(references.own, results)
     if ids:
         hull.add(
             space.compositions([space.rows[i] for i in ids]),
             energies,
             [f"candidate:{i}" for i in ids],
-            protocols=[results[i].protocol_label for i in ids],
+            protocols=hull_protocol(references.own),
             sources="candidates",
         )
     return hull
 
 
-def finished(results: Mapping[str, CalculationResult]) -> tuple[list[str], list[float]]:
-    """Candidates with an energy, in an order that does not depend on when they arrived."""
+def finished(protocol: Protocol, results: Mapping[str, CalculationResult]) -> tuple[list[str], list[float]]:
+    """Candidates with an energy as it stands on a hull, eV/atom, in an order that is not that of their arrival."""
     ids = sorted(i for i, result in results.items() if result.outcome == "completed")
-    energies = [results[i].energy_per_atom for i in ids]
-    return ids, [float(e) for e in energies if e is not None]
+    return ids, [hull_energy(protocol, results[i]) for i in ids]
 
 
 def look_ahead(
@@ -102,7 +103,7 @@ def look_ahead(
     """
     from matscout.models import make_surrogate
 
-    ids, energies = finished(results)
+    ids, energies = finished(references.own, results)
     if len(ids) < LEAST_TO_LEARN_FROM:
         return None
     everything = space.compositions(np.arange(len(space.table)))

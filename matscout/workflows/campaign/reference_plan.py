@@ -14,6 +14,7 @@ from pymatgen.core.entries import ComputedStructureEntry
 
 from matscout.db.documents import CalculationRequest, Geometry
 from matscout.errors import UserError
+from matscout.workflows.campaign.energies import check_mixing, hull_protocol
 from matscout.workflows.campaign.reference_prototypes import (
     BINARIES,
     CATION_ROLE_B,
@@ -77,11 +78,13 @@ def plan_references(spec: CampaignSpec, table: CandidateTable, entries: Sequence
         More calculations are needed than the campaign allows, or the file lacks an element of the space.
     """
     protocol = spec.full_protocol()
-    unknown = protocol.unknown_elements(elements_of(table))
+    elements = elements_of(table)
+    unknown = protocol.unknown_elements(elements)
     if unknown:
         raise UserError(
             f"protocol {protocol.name} has no parameters for {', '.join(unknown)}: leave them out of the space"
         )
+    check_mixing(protocol, elements)
     if spec.references.source == "computed":
         return _plan_computed(spec.references, protocol, table)
     return _plan_file(spec.references, protocol, table, entries)
@@ -274,7 +277,7 @@ def _plan_file(
 
     scheme = get_scheme(options.correction)
     given = [entry_name(entry) for entry in inside]
-    scheme.check_protocols({protocol.name: ["all that the campaign calculates"], MATERIALS_PROJECT: given})
+    scheme.check_protocols({MATERIALS_PROJECT: given} | {hull_protocol(protocol): ["all that the campaign calculates"]})
     try:
         scheme.check_references(inside)
     except UserError as error:

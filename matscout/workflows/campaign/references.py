@@ -12,16 +12,19 @@ import numpy as np
 from pymatgen.core.entries import ComputedStructureEntry
 
 from matscout.errors import UserError
+from matscout.workflows.campaign.energies import hull_energy, hull_entry, hull_protocol, own_scheme
 from matscout.workflows.campaign.reference_plan import elements_of, entry_name
 from matscout.workflows.stability.crystals import KnownCrystals
+from matscout.workflows.stability.schemes import MATERIALS_PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pymatgen.core.entries import ComputedEntry
 
     from matscout.db.candidates import CandidateTable
     from matscout.db.documents import CalculationResult
+    from matscout.workflows.calculations.protocols import Protocol
     from matscout.workflows.campaign.reference_plan import ReferencePlan
     from matscout.workflows.campaign.spec import CampaignSpec, FileReferences
 
@@ -40,9 +43,11 @@ class References:
     protocols
         Protocol of each energy.
     source, scheme
-        Where they are from in a word or two, and the correction scheme that joins them with the candidates'.
+        Where they are from in a word or two, and the correction scheme of the hull.
     report
         Where they come from, and the measured error of what they are compared with, eV/atom.
+    own
+        Protocol of the candidates, whose energies stand beside them.
     """
 
     formulas: tuple[str, ...]
@@ -53,6 +58,7 @@ class References:
     source: str
     scheme: str
     report: dict[str, Any]
+    own: Protocol
 
     @cached_property
     def known(self) -> KnownCrystals:
@@ -82,46 +88,38 @@ def build_references(
     """
     options = spec.references
     if options.source == "file" and not options.recompute:
-        return _given_references(options, plan, results)
+        return _given_references(options, spec.full_protocol(), plan, results)
+    protocol = spec.full_protocol()
     finished = [(r, results[r.id]) for r in plan.requests if r.id in results and results[r.id].outcome == "completed"]
     failed = [results[r.id] for r in plan.requests if r.id in results and results[r.id].outcome != "completed"]
     _check_elements(elements_of(table), [result for _, result in finished], failed)
+    energies = [(result.formula, hull_energy(protocol, result)) for _, result in finished]
     report = {
         "source": plan.description,
         "phases": len(finished),
         "failed": len(failed),
         "lacking": _lacking(plan, [result.formula for _, result in finished]),
-        "elements": element_errors([result for _, result in finished]) if _on_that_scale(spec) else {},
+        "elements": element_errors(energies) if _on_that_scale(protocol) else {},
     }
     return References(
         formulas=tuple(result.formula for _, result in finished),
-        energies=tuple(_energy(result) for _, result in finished),
+        energies=tuple(energy for _, energy in energies),
         ids=tuple(request.subject.removeprefix("reference:") for request, _ in finished),
         crystals=tuple(
-            ComputedStructureEntry(
-                result.geometry.to_structure(),
-                result.energy or 0.0,
-                entry_id=request.subject.removeprefix("reference:"),
-            )
-            for request, result in finished
-            if result.geometry is not None
+            hull_entry(protocol, result, request.subject.removeprefix("reference:")) for request, result in finished
         )
         + _not_calculated(plan, {request.subject for request, _ in finished}),
-        protocols=(spec.full_protocol().label,) * len(finished),
+        protocols=(hull_protocol(protocol),) * len(finished),
         source="references calculated",
-        scheme="none",
+        scheme=own_scheme(protocol),
         report=report,
+        own=protocol,
     )
 
 
 def _lacking(plan: ReferencePlan, formulas: Sequence[str]) -> list[str]:
     """Return the formulas that the hull should hold and does not: no prototype has them, or no calculation finished."""
     return sorted(set(plan.formulas) - set(formulas))
-
-
-def _energy(result: CalculationResult) -> float:
-    assert result.energy_per_atom is not None, "a completed calculation has an energy"
-    return result.energy_per_atom
 
 
 def _check_elements(
@@ -154,13 +152,18 @@ def known_element_energies() -> dict[str, float]:
     return energies
 
 
-def _on_that_scale(spec: CampaignSpec) -> bool:
-    """Whether energies of the campaign's code count from where the Materials Project's do: each code has a zero."""
-    return spec.full_protocol().code in {"chgnet", "vasp"}
+def _on_that_scale(protocol: Protocol) -> bool:
+    """Whether energies of a protocol count from where the Materials Project's GGA does: each method has its zero."""
+    return protocol.code == "chgnet" or protocol.corrections == MATERIALS_PROJECT
 
 
-def element_errors(results: Sequence[CalculationResult]) -> dict[str, float]:
+def element_errors(energies: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Compare the lowest energy of each element with the Materials Project's.
+
+    Parameters
+    ----------
+    energies
+        Formula and energy of each phase, eV/atom.
 
     Returns
     -------
@@ -169,11 +172,11 @@ def element_errors(results: Sequence[CalculationResult]) -> dict[str, float]:
     from pymatgen.core import Composition
 
     lowest: dict[str, float] = {}
-    for result in results:
-        composition = Composition(result.formula)
+    for formula, energy in energies:
+        composition = Composition(formula)
         if composition.is_element:
             symbol = composition.chemical_system
-            lowest[symbol] = min(lowest.get(symbol, np.inf), _energy(result))
+            lowest[symbol] = min(lowest.get(symbol, np.inf), energy)
     known = known_element_energies()
     return {element: lowest[element] - known[element] for element in sorted(lowest) if element in known}
 
@@ -188,7 +191,7 @@ def _not_calculated(plan: ReferencePlan, calculated: set[str]) -> tuple[Computed
 
 
 def _given_references(
-    options: FileReferences, plan: ReferencePlan, results: Mapping[str, CalculationResult]
+    options: FileReferences, protocol: Protocol, plan: ReferencePlan, results: Mapping[str, CalculationResult]
 ) -> References:
     from matscout.workflows.stability.schemes import corrected_entries, protocols_of
     from matscout.workflows.stability.schemes.calibration import measure_error
@@ -196,7 +199,7 @@ def _given_references(
     entries = corrected_entries(plan.entries, options.correction).entries
     by_subject = {f"reference:{entry_name(entry)}": entry for entry in entries}
     pairs = [
-        (by_subject[request.subject].energy_per_atom, _energy(results[request.id]))
+        (by_subject[request.subject].energy_per_atom, hull_energy(protocol, results[request.id]))
         for request in plan.requests
         if request.id in results and results[request.id].outcome == "completed"
     ]
@@ -221,4 +224,5 @@ def _given_references(
             "correction": options.correction,
             "error": asdict(error),
         },
+        own=protocol,
     )

@@ -6,8 +6,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pymatgen.core.entries import ComputedStructureEntry
-
+from matscout.workflows.campaign.energies import hull_entry
 from matscout.workflows.campaign.outlook import look_ahead, present_hull
 from matscout.workflows.campaign.reference_plan import entry_name, plan_references
 from matscout.workflows.campaign.references import build_references
@@ -63,8 +62,9 @@ class StoredState:
         protocol_of = dict(zip(self.references.ids, self.references.protocols, strict=True))
         for entry in given:
             entry.data = {**entry.data, "protocol": protocol_of[str(entry.entry_id)]}
-        finished = (one for one in sorted(self.results) if self.results[one].outcome == "completed")
-        return [*given, *(_entry(f"candidate:{one}", self.results[one]) for one in finished)]
+        own = self.references.own
+        done = (one for one in sorted(self.results) if self.results[one].outcome == "completed")
+        return [*given, *(hull_entry(own, self.results[one], f"candidate:{one}") for one in done)]
 
 
 def stored_state(store: Store, spec: CampaignSpec, space: Space) -> StoredState | None:
@@ -90,10 +90,3 @@ def stored_outlook(store: Store, spec: CampaignSpec, space: Space) -> Outlook | 
     """
     state = stored_state(store, spec, space)
     return None if state is None else look_ahead(spec, space, state.references, state.results)
-
-
-def _entry(name: str, result: CalculationResult) -> ComputedStructureEntry:
-    assert result.geometry is not None, "a completed calculation has a geometry"
-    assert result.energy is not None, "and an energy"
-    structure = result.geometry.to_structure()
-    return ComputedStructureEntry(structure, result.energy, entry_id=name, data={"protocol": result.protocol_label})
