@@ -19,7 +19,8 @@ FAILED = ("failed", "gave_up")
 
 CAUSES: tuple[str, ...] = get_args(Cause)
 
-_FORMULA = re.compile(r"[A-Za-z0-9.()]{1,100}")
+FORMULA = re.compile(r"[A-Za-z0-9.()]{1,100}")
+"""The characters of a formula, none of which is anything else."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Wanted:
         for symbol in self.elements:
             if not Element.is_valid_symbol(symbol):
                 raise UserError(f'"{symbol}" is no element: write symbols with commas between them, such as Cs,F')
-        return self if self.formula is None else Wanted(**{**self.__dict__, "formula": _reduced(self.formula)})
+        return self if self.formula is None else Wanted(**{**self.__dict__, "formula": reduced_formula(self.formula)})
 
     def __str__(self) -> str:
         parts = [f"id {' or '.join(self.ids)}"] if self.ids else []
@@ -113,11 +114,18 @@ class Wanted:
         return set(self.elements) <= set(re.findall(r"[A-Z][a-z]?", failure.formula))
 
 
-def _reduced(formula: str) -> str:
+def reduced_formula(formula: str) -> str:
+    """Return a formula as pymatgen writes it.
+
+    Raises
+    ------
+    UserError
+        It is none.
+    """
     from pymatgen.core import Composition
 
     try:
-        if _FORMULA.fullmatch(formula):
+        if FORMULA.fullmatch(formula):
             return Composition(formula, strict=True).reduced_formula
     except (ValueError, OverflowError):
         pass
@@ -145,7 +153,8 @@ def failures_of(store: Store, calculation_ids: Sequence[str] | None, wanted: Wan
     query: dict[str, Any] = {"state": {"$in": list(FAILED)}}
     if calculation_ids is not None:
         query["_id"] = {"$in": list(calculation_ids)}
-    columns = {"request.subject": 1, "request.protocol": 1, "result": 1, "attempts": 1, "state": 1}
+    columns = {"request.subject": 1, "request.protocol": 1, "attempts.number": 1, "state": 1}
+    columns |= {f"result.{name}": 1 for name in ("formula", "cause", "message", "evidence")}
     every = [_failure(document) for document in store.collection("calculations").find(query, columns).sort("_id", 1)]
     if wanted.ids:
         named = {_the_one(start, every).calculation_id for start in wanted.ids}
@@ -193,7 +202,8 @@ def trying_again(store: Store, calculation_ids: Sequence[str] | None) -> dict[st
     if calculation_ids is not None:
         query["_id"] = {"$in": list(calculation_ids)}
     counts: dict[str, int] = {}
-    for document in store.collection("calculations").find(query, {"attempts": 1}):
+    columns = {"attempts.outcome": 1, "attempts.cause": 1}
+    for document in store.collection("calculations").find(query, columns):
         ended = [one for one in document["attempts"] if one["outcome"] != "running"]
         if ended:
             cause = ended[-1]["cause"] or "stopped"

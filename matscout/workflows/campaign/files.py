@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from matscout.errors import MissingFileError, UserError, nearest
 from matscout.settings import get_settings
 from matscout.workflows.campaign.spec import CampaignSpec
+from matscout.workflows.yaml_files import expected, line_of, place, read_yaml, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import yaml
     from pydantic_core import ErrorDetails
 
 
@@ -35,20 +36,7 @@ def read_spec(path: Path) -> CampaignSpec:
     UserError
         The file is missing, no YAML, or not a campaign: names the file, the line, the value, and the nearest right one.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(_missing(path)) from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a campaign file: {_os_words(error)}") from None
-    try:
-        content = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise UserError(_broken(path, error)) from None
-    twice = _repeated_key(node)
-    if twice is not None:
-        raise UserError(f'{path}, line {twice.start_mark.line + 1}: the key "{twice.value}" stands here a second time')
+    content, node = read_yaml(path, "campaign file", f"matscout init {path.stem} writes one")
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no campaign: it must be a mapping with name, space and budget")
     try:
@@ -88,43 +76,6 @@ def with_reference_file(spec: CampaignSpec, folder: Path) -> CampaignSpec:
     return spec.model_copy(update={"references": options})
 
 
-def _os_words(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
-
-
-def _missing(path: Path) -> str:
-    folder = path.parent
-    names = [p.name for pattern in ("*.yaml", "*.yml") for p in folder.glob(pattern)] if folder.is_dir() else []
-    close = nearest(path.name, names)
-    if close:
-        return f"no campaign file {path} here. Did you mean {folder / close}?"
-    return f"no campaign file {path} here. matscout init {path.stem} writes one"
-
-
-def _broken(path: Path, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f", line {mark.line + 1}" if mark else ""
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{path}{where}: not valid YAML: {problem}"
-
-
-def _repeated_key(node: yaml.Node | None) -> yaml.Node | None:
-    """Return the first key that stands twice in one mapping: YAML would silently take the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if isinstance(key.value, str) and key.value in seen:
-                return cast("yaml.Node", key)
-            if isinstance(key.value, str):
-                seen.add(key.value)
-            found = _repeated_key(value)
-            if found is not None:
-                return found
-    elif isinstance(node, yaml.SequenceNode):
-        return next((found for item in node.value if (found := _repeated_key(item)) is not None), None)
-    return None
-
-
 def _worst(errors: Sequence[ErrorDetails]) -> ErrorDetails:
     """Choose the mistake to speak of.
 
@@ -148,38 +99,23 @@ def _location(error: ErrorDetails) -> tuple[int | str, ...]:
 def _describe(path: Path, node: yaml.Node | None, error: ErrorDetails) -> str:
     """One sentence for one mistake: file, line, place, value, and what would be right."""
     location = _location(error)
-    line, place = _line_of(node, location), _place(location)
+    line, where = line_of(node, location), place(location)
     if error["type"] == "extra_forbidden":
         known = sorted({name for model in _models_at(error["loc"][:-1]) for name in model.model_fields})
         close = nearest(str(location[-1]), known)
         hint = f"Nearest: {close}." if close else f"Known: {', '.join(known)}."
-        inside = f" in {_place(location[:-1])}" if location[:-1] else ""
+        inside = f" in {place(location[:-1])}" if location[:-1] else ""
         return f'{path}, line {line}: unknown key "{location[-1]}"{inside}. {hint}'
     if error["type"] == "missing":
-        return f"{path}, line {line}: {place} is missing"
+        return f"{path}, line {line}: {where} is missing"
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
-        return f"{path}, line {line}: {_insert_place(message, place)}"
+        return f"{path}, line {line}: {_insert_place(message, where)}"
     if error["type"] == "union_tag_invalid":
         close = nearest(str(error["ctx"]["tag"]), _TAGS)
         hint = f" Nearest: {close}." if close else ""
-        return f'{path}, line {line}: unknown source "{error["ctx"]["tag"]}" in {place}.{hint}'
-    return f"{path}, line {line}: {place} is {_short(error['input'])}: {_expected(error)}"
-
-
-def _expected(error: ErrorDetails) -> str:
-    """Say what a value should have been."""
-    if error["type"] == "string_pattern_mismatch":
-        return "letters, digits, dots, dashes and underscores only"
-    if error["type"] == "too_short":
-        return "name at least one"
-    if error["type"] in {"tuple_type", "list_type"}:
-        return "it must be a list, such as [...]"
-    if error["type"] == "dict_type":
-        return "it must be a mapping, such as {option: value}"
-    if error["type"] in {"model_type", "model_attributes_type"}:
-        return "it must be a mapping, such as {name: ...}"
-    return error["msg"][0].lower() + error["msg"][1:]
+        return f'{path}, line {line}: unknown source "{error["ctx"]["tag"]}" in {where}.{hint}'
+    return f"{path}, line {line}: {where} is {short(error['input'])}: {expected(error)}"
 
 
 def _insert_place(message: str, place: str) -> str:
@@ -189,33 +125,6 @@ def _insert_place(message: str, place: str) -> str:
     if not head.startswith("unknown"):
         return f"{place}: {message}"
     return message if head.startswith(f"unknown {place} ") else f"{head} in {place}{separator}{tail}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _place(location: Sequence[int | str]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-def _line_of(node: yaml.Node | None, location: Sequence[int | str]) -> int:
-    """Line of the deepest part of `location` that the file has; a key's own line where it is a key."""
-    line = node.start_mark.line + 1 if node else 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
 
 
 def _models_at(location: Sequence[int | str]) -> list[type[BaseModel]]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import Flow, Job, Maker, OutputReference, Response, job
 
-from matscout.db.documents import CalculationRequest, CalculationResult, Selection, Summary
+from matscout.db.documents import CalculationRequest, CalculationResult, Selection
+from matscout.db.labels import Summary
 from matscout.workflows.campaign.files import with_reference_file
 from matscout.workflows.campaign.spec import CampaignSpec
 
@@ -68,13 +69,18 @@ def _calculations(requests: Mapping[str, CalculationRequest]) -> tuple[list[Job]
 
 
 def _round(
-    spec: dict[str, Any], references: dict[str, str], candidates: dict[str, str], selections: list[dict[str, Any]]
+    spec: dict[str, Any],
+    references: dict[str, str],
+    candidates: dict[str, str],
+    selections: list[dict[str, Any]],
+    checks: dict[str, str] | None = None,
 ) -> Job:
     """Make the job of a round, which is given the outputs of those jobs, and their ids to pass on."""
     outputs = {key: OutputReference(uuid) for key, uuid in references.items()}
     results = {key: OutputReference(uuid) for key, uuid in candidates.items()}
-    one = round_job(spec, outputs, results, selections, {"references": references, "candidates": candidates})
-    one.name = f"round {len(selections)}"
+    checked = {key: OutputReference(uuid) for key, uuid in (checks or {}).items()}
+    one = round_job(spec, outputs, results, selections, {"references": references, "candidates": candidates}, checked)
+    one.name = "summary" if checks else f"round {len(selections)}"
     return one
 
 
@@ -110,8 +116,9 @@ def round_job(
     results: Documents,
     selections: list[dict[str, Any]],
     uuids: dict[str, dict[str, str]],
+    checks: Documents,
 ) -> Response[Any] | dict[str, Any]:
-    """Label what is there, and answer with the next round or, when a stop rule holds, with the summary.
+    """Label what is there, and answer with the next round or, when a stop rule holds, with the checks or the summary.
 
     Parameters
     ----------
@@ -121,16 +128,21 @@ def round_job(
         What was chosen so far.
     uuids
         Ids of the jobs of these outputs.
+    checks
+        Outputs of the checks of what was found, by calculation id.
     """
     campaign = CampaignSpec.model_validate(spec)
     chosen = [Selection.model_validate(selection) for selection in selections]
-    step = next_step(campaign, _results(references), _results(results), chosen)
+    step = next_step(campaign, _results(references), _results(results), chosen, _results(checks))
     if isinstance(step, Summary):
         return step.model_dump(mode="json")
     selection, requests = step
     jobs, new = _calculations(requests)
-    candidates = uuids["candidates"] | new
-    following = _round(spec, uuids["references"], candidates, [*selections, selection.model_dump(mode="json")])
+    if selection is None:
+        following = _round(spec, uuids["references"], uuids["candidates"], selections, new)
+    else:
+        candidates = uuids["candidates"] | new
+        following = _round(spec, uuids["references"], candidates, [*selections, selection.model_dump(mode="json")])
     return Response(replace=Flow([*jobs, following], output=following.output))
 
 
@@ -139,8 +151,9 @@ def next_step(
     reference_results: Mapping[str, CalculationResult],
     results: Mapping[str, CalculationResult],
     selections: Sequence[Selection],
-) -> Summary | tuple[Selection, dict[str, CalculationRequest]]:
-    """Do what comes after a round: sum up when a stop rule holds, else choose the next candidates.
+    checks: Mapping[str, CalculationResult],
+) -> Summary | tuple[Selection | None, dict[str, CalculationRequest]]:
+    """Do what comes after a round: check and sum up when a stop rule holds, else choose the next candidates.
 
     Parameters
     ----------
@@ -150,11 +163,18 @@ def next_step(
         Results of candidates, by candidate id.
     selections
         What was chosen so far.
+    checks
+        Results of checks, by calculation id.
+
+    Returns
+    -------
+    The summary; or a choice and its calculations by candidate id; or no choice and those of checks by their own ids.
     """
+    from matscout.workflows.campaign.checks import by_id, check_requests
     from matscout.workflows.campaign.reference_plan import plan_references
     from matscout.workflows.campaign.references import build_references
     from matscout.workflows.campaign.stages import enumerate_space, read_reference_entries, requests_of, select
-    from matscout.workflows.campaign.verdict import decide, label, summarise
+    from matscout.workflows.campaign.verdict import decide, is_found, label, summarise
 
     space = enumerate_space(spec)
     plan = plan_references(spec, space.table, read_reference_entries(spec))
@@ -162,6 +182,9 @@ def next_step(
     labels = label(spec, space, references, results, selections)
     stopped = decide(spec, space, results, selections, labels)
     if stopped:
-        return summarise(spec, space, references, results, selections, stopped)
+        requests = by_id(check_requests(spec, filter(is_found, labels), results))
+        if requests.keys() - checks.keys():
+            return None, requests
+        return summarise(spec, space, references, results, selections, stopped, checks)
     selection = select(spec, space, references, results, len(selections))
     return selection, requests_of(spec, space, [p.candidate_id for p in selection.chosen])

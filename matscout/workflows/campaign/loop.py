@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matscout.db.documents import CalculationResult, Label, Selection, Summary, content_hash, now
+from matscout.db.documents import CalculationResult, Selection, content_hash, now
 from matscout.errors import UserError
 from matscout.settings import get_settings
 from matscout.workflows.campaign.files import with_reference_file
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from matscout.db.documents import CalculationRequest
+    from matscout.db.labels import Label, Summary
     from matscout.db.store import Store
     from matscout.workflows.campaign.reference_plan import ReferencePlan
     from matscout.workflows.campaign.references import References
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from matscout.workflows.launch.pool import WorkerPool
 
     Calculate = Callable[[str, Sequence[CalculationRequest]], dict[str, CalculationResult]]
-
-TIME_LIMIT = 3600.0
-"""Wall time of one calculation on this machine, s."""
 
 
 class StoppedError(Exception):
@@ -89,7 +87,8 @@ class Campaign:
         from matscout.workflows.launch.controller import Controller
         from matscout.workflows.launch.pool import WorkerPool
 
-        self.spec.full_protocol().versions()  # a missing package is said before anything is written
+        for protocol in (self.spec.full_protocol(), *self.spec.check_protocols()):
+            protocol.versions()  # a missing package is said before anything is written
         self.spec = with_reference_file(self.spec, Path.cwd())
         with ExitStack() as stack:
             lease = stack.enter_context(self.store.lease(f"matscout run {self.spec.name}"))
@@ -100,9 +99,7 @@ class Campaign:
                 self.watcher.recovered(taken, interrupted)
             # Workers take seconds to load their calculator: they start while the space is enumerated.
             modules = preload([self.spec.protocol])
-            pool = stack.enter_context(
-                WorkerPool(get_settings().workers, folder / "workers.log", time_limit=TIME_LIMIT, preload=modules)
-            )
+            pool = stack.enter_context(WorkerPool(get_settings().workers, folder / "workers.log", preload=modules))
             return self._run(partial(self._calculate, controller, pool), exhaustive=exhaustive)
 
     def _run(self, calculate: Calculate, *, exhaustive: bool) -> Summary:
@@ -130,7 +127,8 @@ class Campaign:
             rest = self._rest(calculate, space, results)
             results |= rest
             stopped += f"; then these {len(rest)} were calculated too" if rest else ""
-        return self._finish(space, references, results, selections, stopped)
+        checks = self._checks(calculate, space, references, results, selections)
+        return self._finish(space, references, results, selections, stopped, checks)
 
     def _was_exhausted(self) -> bool:
         """Whether an earlier run calculated every candidate: then nothing is left to estimate, and it costs nothing."""
@@ -167,7 +165,7 @@ class Campaign:
         campaigns.update_one(
             {"_id": self.spec.id},
             {
-                "$addToSet": {"versions": protocol.versions()},
+                "$addToSet": {"versions": protocol.installed()},
                 "$set": {
                     "state": "running",
                     "stage": "references",
@@ -231,6 +229,25 @@ class Campaign:
         self._update(exhausted=True)
         return rest
 
+    def _checks(
+        self,
+        calculate: Calculate,
+        space: Space,
+        references: References,
+        results: dict[str, CalculationResult],
+        selections: Sequence[Selection],
+    ) -> dict[str, CalculationResult]:
+        """Results of the checks of what was found, by calculation id."""
+        if not self.spec.checks:
+            return {}
+        from matscout.workflows.campaign.checks import by_id, check_requests
+        from matscout.workflows.campaign.verdict import is_found, label
+
+        found = filter(is_found, label(self.spec, space, references, results, selections))
+        requests = by_id(check_requests(self.spec, found, results))
+        self._update(stage="checks", check_calculations=list(requests))
+        return calculate("checks", list(requests.values()))
+
     def _selections(self) -> list[Selection]:
         found = self.store.collection("selections").find({"campaign": self.spec.id}).sort("selection.round", 1)
         return [Selection.model_validate(document["selection"]) for document in found]
@@ -293,11 +310,12 @@ class Campaign:
         results: dict[str, CalculationResult],
         selections: Sequence[Selection],
         stopped: str,
+        checks: dict[str, CalculationResult],
     ) -> Summary:
         from matscout.workflows.campaign.verdict import summarise
 
         self.watcher.thinking("summary")
-        summary = summarise(self.spec, space, references, results, selections, stopped)
+        summary = summarise(self.spec, space, references, results, selections, stopped, checks)
         self._keep_labels(summary.labels)
         self._update(
             state="finished",

@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matscout.db.documents import ENDED, Summary, content_hash
+from matscout.db.documents import ENDED, content_hash
+from matscout.db.labels import Summary
 from matscout.errors import UserError
 from matscout.workflows.campaign.files import with_reference_file
-from matscout.workflows.campaign.loop import Campaign
-from matscout.workflows.campaign.steering import calculations_of
+from matscout.workflows.campaign.loop import Campaign, launch_folder
+from matscout.workflows.campaign.steering import hold_back
+from matscout.workflows.launch.controller import Controller
 from matscout.workflows.launch.queue import Queue, Step
 
 if TYPE_CHECKING:
@@ -32,17 +34,13 @@ class WaitingError(Exception):
 
     Attributes
     ----------
-    stage
-        Its name.
     missing
-        Ids of the calculations that it waits for.
-    total
-        How many it has in all.
+        Their ids.
     """
 
-    def __init__(self, stage: str, missing: Sequence[str], total: int) -> None:
-        self.stage, self.missing, self.total = stage, tuple(missing), total
-        super().__init__(f"{stage}: {total - len(missing)} of {total} done")
+    def __init__(self, missing: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(f"{len(missing)} calculations are missing")
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,11 @@ class Advance:
     ----------
     step
         What the queue did.
-    waiting
-        The stage that waits, with what is done and how many there are; None once the campaign has ended.
     summary
-        Of a campaign that has ended.
+        Of a campaign that has ended; None where it waits for calculations.
     """
 
     step: Step
-    waiting: tuple[str, int, int] | None = None
     summary: Summary | None = None
 
 
@@ -92,43 +87,39 @@ class QueuedCampaign(Campaign):
         StoreLeased
             Another process is at it.
         """
-        self.spec.full_protocol().versions()
         self.spec = with_reference_file(self.spec, Path.cwd())
         with self.store.lease(f"matscout advance {self.spec.name}") as lease:
             worker = self._worker()
+            # What a killed `matscout run` on this machine left running.
+            Controller(self.store, launch_folder(self.store).absolute(), lease.check).recover()
             queue = Queue(
                 self.store,
                 self.workers,
                 place_of(self.store),
                 lease.check,
-                held=self._paused,
+                hold=partial(hold_back, self.store),
                 **({} if self.scheduler_of is None else {"scheduler_of": self.scheduler_of}),
             )
             step = queue.step()
             if self._is_paused():
                 step.note(f"campaign {self.spec.name} is paused: matscout resume lets it go on")
-                return Advance(step, self._still_waiting() or ("paused", 0, 0))
-            if (waiting := self._still_waiting()) is not None:
-                return Advance(step, waiting)
+                return Advance(step)
+            if self._still_waiting():
+                return Advance(step)
             if (summary := self._finished()) is not None:
                 return Advance(step, summary=summary)
             try:
                 summary = self._run(partial(self._queued, queue, worker), exhaustive=False)
             except WaitingError as error:
-                self._update(worker=worker, awaiting=list(error.missing), of_stage=error.total)
+                self._update(worker=worker, awaiting=list(error.missing))
                 queue.submit_ready(step)
-                return Advance(step, (error.stage, error.total - len(error.missing), error.total))
+                return Advance(step)
             self._update(awaiting=[])
             return Advance(step, summary=summary)
 
     def _is_paused(self) -> bool:
         query = {"_id": self.spec.id, "paused": True}
         return self.store.collection("campaigns").find_one(query, {"_id": 1}) is not None
-
-    def _paused(self) -> list[str]:
-        """Return the calculations of the store's paused campaigns."""
-        paused = self.store.collection("campaigns").find({"paused": True})
-        return [one for campaign in paused for one in calculations_of(self.store, campaign)]
 
     def _worker(self) -> str:
         document = self.store.collection("campaigns").find_one({"_id": self.spec.id}, {"worker": 1}) or {}
@@ -139,18 +130,13 @@ class QueuedCampaign(Campaign):
             raise UserError(f"campaign {self.spec.name} runs on worker {name}, which the workers file does not have")
         return str(name)
 
-    def _still_waiting(self) -> tuple[str, int, int] | None:
+    def _still_waiting(self) -> bool:
         """Tell whether calculations are missing that the last step waited for: then nothing is to be decided."""
-        document = self.store.collection("campaigns").find_one(
-            {"_id": self.spec.id}, {"awaiting": 1, "stage": 1, "of_stage": 1}
-        )
-        awaiting = (document or {}).get("awaiting") or []
-        if not awaiting:
-            return None
+        document = self.store.collection("campaigns").find_one({"_id": self.spec.id}, {"awaiting": 1}) or {}
+        awaiting = document.get("awaiting") or []
         query = {"_id": {"$in": awaiting}, "state": {"$in": list(ENDED)}}
-        missing = len(awaiting) - self.store.collection("calculations").count_documents(query)
-        assert document is not None
-        return (document["stage"], document["of_stage"] - missing, document["of_stage"]) if missing else None
+        ended: int = self.store.collection("calculations").count_documents(query) if awaiting else 0
+        return ended < len(awaiting)
 
     def _finished(self) -> Summary | None:
         """Return the summary, without labels, of a campaign that has ended; None where its file now asks for more."""
@@ -170,7 +156,7 @@ class QueuedCampaign(Campaign):
         self.watcher.stage(stage, len(results), len(ids))
         if len(results) < len(ids):
             queue.add(requests, worker)
-            raise WaitingError(stage, sorted(ids - set(results)), len(ids))
+            raise WaitingError(sorted(ids - set(results)))
         return results
 
 

@@ -83,7 +83,8 @@ class FileReferences(Part):
         description="Calculate their structures again by the campaign's protocol: one protocol on the hull",
     )
     correction: str = Field(
-        default="none", description="Without recompute: the scheme that joins the two protocols, chgnet-as-mp2020"
+        default="none",
+        description="Without recompute: the scheme that joins both protocols: chgnet-as-mp2020; vasp-mp-gga: mp2020",
     )
     window: float = Field(
         default=0.1, ge=0, description="With recompute: only entries this near to the file's own hull, eV/atom"
@@ -243,6 +244,11 @@ class CampaignSpec(Part):
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="Changed settings of the protocol, such as {cutoff_eV: 500}"
     )
+    checks: tuple[Annotated[str, AfterValidator(_protocol)], ...] = Field(
+        default=(),
+        description="Protocols that check what was found once a stop rule holds, such as [chgnet-rattled]; many times "
+        "the cost of a candidate each",
+    )
     references: Annotated[ComputedReferences | FileReferences, Field(discriminator="source")] = Field(
         default_factory=ComputedReferences, description="What the hull is made of beside the candidates"
     )
@@ -273,21 +279,38 @@ class CampaignSpec(Part):
         # nested or dotted, and what changes nothing left out: one campaign however it is written
         return get_protocol(info.data["protocol"], value).overrides
 
+    @field_validator("checks")
+    @classmethod
+    def _check_the_protocol(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "protocol" in info.data and "overrides" in info.data:
+            from matscout.workflows.calculations import get_protocol
+            from matscout.workflows.campaign.checks import check_protocol
+
+            for name in value:
+                check_protocol(name, get_protocol(info.data["protocol"], info.data["overrides"]))
+        return tuple(dict.fromkeys(value))
+
     def full_protocol(self) -> Protocol:
         """Return the protocol, with the settings that this campaign changes."""
         from matscout.workflows.calculations import get_protocol
 
         return get_protocol(self.protocol, self.overrides)
 
+    def check_protocols(self) -> tuple[Protocol, ...]:
+        """Return the protocols of the checks, with what this campaign changes of its own."""
+        from matscout.workflows.campaign.checks import check_protocol
+
+        return tuple(check_protocol(name, self.full_protocol()) for name in self.checks)
+
     @property
     def id(self) -> str:
         """Name and content hash.
 
-        The total budget, the stop rules and the places of files are left out of the hash: they say how far to go and
-        where things lie, not what to search, so a campaign whose budget is raised goes on.
+        The total budget, the stop rules, the checks and the places of files are left out of the hash: they say how far
+        to go and where things lie, not what to search, so a campaign whose budget is raised goes on.
         """
         # A setting that a later edition adds, at its default, must not make another campaign of this one.
-        content = self.model_dump(mode="json", exclude={"stop", "store"}, exclude_defaults=True)
+        content = self.model_dump(mode="json", exclude={"stop", "store", "checks"}, exclude_defaults=True)
         del content["budget"]["calculations"]
         content.get("references", {}).pop("path", None)
         for one in content["space"].get("filters", ()):

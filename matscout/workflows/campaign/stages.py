@@ -137,7 +137,7 @@ def select(
     """
     done = np.zeros(len(space.table), dtype=bool)
     done[[space.rows[i] for i in results]] = True
-    calculated = [space.rows[i] for i in finished(results)[0]]
+    calculated = [space.rows[i] for i in finished(references.own, results)[0]]
     wanted = spec.budget.first_batch if round_number == 0 else spec.budget.batch
     size = min(wanted, spec.budget.calculations - len(results), int((~done).sum()))
     outlook = look_ahead(spec, space, references, results) if round_number else None
@@ -145,7 +145,7 @@ def select(
         warn_of_cost(space.features, results.values())
     if outlook is None:
         return _select_diverse(spec, space, done, calculated, size, round_number)
-    score = _acquire(spec, outlook, results, space, round_number)
+    score = _acquire(spec, outlook, finished(references.own, results), space, round_number)
     score[np.isnan(score)] = np.finfo(float).min  # of which nothing is known: after all others, before what is done
     score[done] = -np.inf
     # Rows come in a fixed order, so a stable sort makes ties fall the same way every time.
@@ -232,14 +232,14 @@ def _select_diverse(
 def _acquire(
     spec: CampaignSpec,
     outlook: Outlook,
-    results: Mapping[str, CalculationResult],
+    calculated: tuple[list[str], list[float]],
     space: Space,
     round_number: int,
 ) -> NDArray[np.float64]:
     """Score every candidate by its distance to the hull as it stands, eV/atom."""
     from matscout.models.acquisition import get_acquisition, keywords
 
-    ids, energies = finished(results)
+    ids, energies = calculated
     rows = [space.rows[i] for i in ids]
     known: dict[str, Any] = {
         "threshold": spec.acquisition.threshold,

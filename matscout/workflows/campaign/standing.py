@@ -31,7 +31,7 @@ class Standing:
     worker
         The worker whose queue it is on.
     stage
-        Where it is: references, or a round.
+        Where it is: references, a round, or checks.
     done, total
         Calculations of the stage that ended, and all of it. Of a round: with those of the rounds before.
     in_jobs
@@ -39,7 +39,7 @@ class Standing:
     calculated
         Candidates whose calculation ended.
     failed, gave_up
-        Calculations that failed, references included: at once, or after all attempts.
+        Calculations that failed, references and checks included: at once, or after all attempts.
     causes
         These by cause, the most frequent first.
     best
@@ -68,9 +68,10 @@ def read_standing(store: Store, campaign: dict[str, Any]) -> Standing:
         for one in store.collection("candidates").find({"campaign": campaign["_id"]}, {"calculation_id": 1})
     ]
     references = list(campaign.get("reference_calculations") or ())
-    stage = references if campaign["stage"] == "references" else candidates
+    checks = list(campaign.get("check_calculations") or ())
+    stage = {"references": references, "checks": checks}.get(campaign["stage"], candidates)
     calculated = _count(store, candidates, ENDED)
-    failures = _failures(store, [*references, *candidates])
+    failures = _failures(store, [*references, *candidates, *checks])
     return Standing(
         campaign=campaign["_id"],
         name=campaign["name"],
@@ -106,7 +107,7 @@ def _count(store: Store, ids: list[str], states: tuple[str, ...]) -> int:
 def _failures(store: Store, ids: list[str]) -> list[tuple[str, str]]:
     """State and cause of each calculation that failed."""
     query = {"_id": {"$in": ids}, "state": {"$in": list(FAILED)}}
-    found = store.collection("calculations").find(query, {"state": 1, "result": 1})
+    found = store.collection("calculations").find(query, {"state": 1, "result.cause": 1})
     return [(document["state"], document["result"]["cause"] or "unknown") for document in found]
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from matscout.db.documents import now
 from matscout.workflows.campaign.failures import Wanted, failures_of
 from matscout.workflows.launch.attempts import Attempts
-from matscout.workflows.launch.ledger import Ledger
+from matscout.workflows.launch.ledger import LIVE, Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matscout.db.store import Store
     from matscout.workflows.launch.queue import Queue
 
@@ -25,34 +24,58 @@ class Cancelled:
     ----------
     jobs
         Jobs that were cancelled.
+    left
+        Workers that the file of workers does not have, each with how many jobs were left there.
     shared
         Jobs that were left, as they hold calculations of other campaigns, too.
     unknown
         Jobs that were left, as their number is not known yet: the process that submitted them was killed.
     """
 
-    jobs: int
-    shared: int
-    unknown: int
+    jobs: int = 0
+    left: dict[str, int] = field(default_factory=dict)
+    shared: int = 0
+    unknown: int = 0
 
 
 def calculations_of(store: Store, campaign: dict[str, Any]) -> list[str]:
-    """Return the ids of a campaign's calculations: those of its references, and those of chosen candidates."""
+    """Return the ids of a campaign's calculations: of its references, of chosen candidates, and of checks."""
     chosen = store.collection("candidates").find({"campaign": campaign["_id"]}, {"calculation_id": 1})
     own = [*campaign.get("reference_calculations", ()), *(one["calculation_id"] for one in chosen)]
-    return list(dict.fromkeys(own))
+    return list(dict.fromkeys([*own, *campaign.get("check_calculations", ())]))
+
+
+def hold_back(store: Store) -> tuple[int, int]:
+    """Hold back what paused campaigns need and no other on a queue does, and let all else go that is held back.
+
+    Campaigns of a store share calculations: above all references.
+
+    Returns
+    -------
+    How many calculations are held back now that were not before, and how many may be submitted again.
+    """
+    columns = {"reference_calculations": 1, "check_calculations": 1, "paused": 1}
+    on_queues = {"worker": {"$ne": None}, "state": {"$ne": "finished"}}
+    campaigns = list(store.collection("campaigns").find(on_queues, columns))
+    held: set[str] = set()
+    if paused := [one for one in campaigns if one.get("paused")]:
+        held.update(*(calculations_of(store, one) for one in paused))
+        held.difference_update(*(calculations_of(store, one) for one in campaigns if not one.get("paused")))
+    ledger = Ledger(store)
+    free = ledger.hold([one for one in ledger.ids_in(("PAUSED",)) if one not in held], held=False)
+    return ledger.hold(sorted(held), held=True), free
 
 
 def pause(store: Store, campaign: dict[str, Any]) -> int:
     """Submit nothing more of a campaign; what is in the queue goes on. Return how many calculations are held back."""
     _set(store, campaign, paused=True)
-    return Ledger(store).hold(calculations_of(store, campaign), held=True)
+    return hold_back(store)[0]
 
 
 def resume(store: Store, campaign: dict[str, Any]) -> int:
     """Let a campaign go on; return how many calculations may be submitted again."""
     _set(store, campaign, paused=False)
-    return Ledger(store).hold(calculations_of(store, campaign), held=False)
+    return hold_back(store)[1]
 
 
 def cancel(queue: Queue, campaign: dict[str, Any]) -> Cancelled:
@@ -68,8 +91,13 @@ def cancel(queue: Queue, campaign: dict[str, Any]) -> Cancelled:
     mine = [record for record in queue.allocations.open() if own & set(record.calculations)]
     alone = [record for record in mine if set(record.calculations) <= own]
     known = [record for record in alone if record.job_id]
-    queue.cancel(known)
-    return Cancelled(len(known), len(mine) - len(alone), len(alone) - len(known))
+    cancelled = {record.id for record in queue.cancel(known)}
+    return Cancelled(
+        jobs=len(cancelled),
+        left=dict(Counter(record.worker for record in known if record.id not in cancelled)),
+        shared=len(mine) - len(alone),
+        unknown=len(alone) - len(known),
+    )
 
 
 def move(store: Store, campaign: dict[str, Any], worker: str) -> int:
@@ -89,22 +117,20 @@ def take_back(store: Store, campaign: dict[str, Any]) -> int:
     """
     own = set(calculations_of(store, campaign))
     ledger = Ledger(store)
-    in_jobs = sum(entry.calculation_id in own for entry in ledger.live())
+    in_jobs = len(own.intersection(ledger.ids_in(LIVE)))
     if in_jobs:
         return in_jobs
-    others = store.collection("campaigns").find({"_id": {"$ne": campaign["_id"]}, "worker": {"$ne": None}})
+    on_queues = {"_id": {"$ne": campaign["_id"]}, "worker": {"$ne": None}}
+    columns = {"reference_calculations": 1, "check_calculations": 1}
+    others = store.collection("campaigns").find(on_queues, columns)
     shared = {one for other in others for one in calculations_of(store, other)}
     ledger.drop(sorted(own - shared))
     _set(store, campaign, worker=None, paused=False, awaiting=[])
+    hold_back(store)
     return 0
 
 
-def rerun(
-    store: Store,
-    campaign: dict[str, Any],
-    wanted: Wanted | None = None,
-    check_lease: Callable[[], object] = lambda: None,
-) -> list[str]:
+def rerun(store: Store, campaign: dict[str, Any], wanted: Wanted | None = None) -> list[str]:
     """Let failed calculations start again, their earlier attempts forgiven; return their ids.
 
     Parameters
@@ -118,7 +144,7 @@ def rerun(
         As from `failures_of`.
     """
     chosen = [one.calculation_id for one in failures_of(store, calculations_of(store, campaign), wanted)]
-    attempts, ledger = Attempts(store, check_lease), Ledger(store)
+    attempts, ledger = Attempts(store), Ledger(store)
     on_queue = ledger.known(chosen)
     with store.transaction():
         for one in chosen:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matscout.db.documents import Found, Label, Summary
-from matscout.workflows.campaign.outlook import look_ahead, present_hull
+from matscout.db.labels import Found, Label, Summary
+from matscout.workflows.campaign.checks import check_requests, count, with_checks
+from matscout.workflows.campaign.outlook import finished, look_ahead, present_hull
 from matscout.workflows.stability.schemes import get_scheme
 from matscout.workflows.stability.versions import label_versions
 
@@ -38,19 +39,19 @@ def label(
     """
     hull = present_hull(space, references, results)
     chosen = {p.candidate_id: (s.round, p) for s in selections for p in s.chosen}
-    ids = sorted(i for i, result in results.items() if result.outcome == "completed")
+    ids, energies = finished(references.own, results)
     if not ids:
         return []
     compositions = space.compositions([space.rows[i] for i in ids])
-    energies = np.array([results[i].energy_per_atom for i in ids], dtype=float)
     distances = np.maximum(hull.e_above_hull(compositions, energies), 0.0)
     formation = hull.formation_energy(compositions, energies)
     decompositions = hull.decompose_all(compositions)
     own = dict(zip(hull.ids, hull.decomposition_energy().tolist(), strict=True))
     same = _same_crystals(space, ids, results, chosen)
     versions, protocols = label_versions(), list(hull.protocols)
-    protocol = spec.full_protocol()
-    scheme_version = get_scheme(hull.scheme).version
+    protocol = references.own
+    # Energies of changed settings are corrected alike, and stand on a hull by themselves, which joins nothing.
+    scheme = get_scheme(protocol.corrections if hull.scheme == "none" else hull.scheme)
     labels = []
     rows = [space.rows[candidate_id] for candidate_id in ids]
     names = zip(ids, rows, space.table.formulas_at(rows), space.table.chemical_systems_at(rows), strict=True)
@@ -79,8 +80,8 @@ def label(
                 judged_against=str(complete),
                 protocol=protocol.name,
                 protocol_id=protocol.id,
-                correction=hull.scheme,
-                correction_version=scheme_version,
+                correction=scheme.name,
+                correction_version=scheme.version,
                 hull_protocols=protocols,
                 versions=versions,
                 probability_before=prediction.probability if prediction else None,
@@ -190,6 +191,7 @@ def summarise(
     results: Mapping[str, CalculationResult],
     selections: Sequence[Selection],
     stopped: str,
+    checks: Mapping[str, CalculationResult] | None = None,
 ) -> Summary:
     """Sum a campaign up: labels, failures, and the count beside what random choice would have found.
 
@@ -200,8 +202,12 @@ def summarise(
         of what there is to find, and are not counted as found.
     stopped
         Which stop rule held.
+    checks
+        Results of the checks of what was found, by calculation id.
     """
     labels = label(spec, space, references, results, selections)
+    requests = check_requests(spec, filter(is_found, labels), results)
+    labels = with_checks(labels, requests, results, checks or {})
     failures = tuple(
         {
             "candidate_id": i,
@@ -218,6 +224,7 @@ def summarise(
         campaign=spec.id,
         stopped=stopped,
         found=_found(spec, space, references, results, selections, labels),
+        checked=count(filter(is_found, labels)) if spec.checks else None,
         labels=tuple(labels),
         failures=failures,
         references=references.report,

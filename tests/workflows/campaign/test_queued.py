@@ -12,6 +12,7 @@ from matscout.errors import UserError
 from matscout.workflows.calculations.run import calculate
 from matscout.workflows.campaign.loop import Campaign
 from matscout.workflows.campaign.queued import QueuedCampaign
+from matscout.workflows.campaign.standing import read_standing
 from matscout.workflows.launch.allocation import LauncherStart, announce, read_allocation
 from matscout.workflows.launch.folders import RESULT, Claim, claim, read_request
 from matscout.workflows.launch.schedulers import JobState
@@ -68,13 +69,27 @@ def test_it_comes_to_the_same_end_as_on_this_machine(tiny, tmp_path, worker):
             advance = campaign.advance()
             if advance.summary is not None:
                 break
-            seen.append(advance.waiting[0])
+            seen.append(store.collection("campaigns").find_one({}, {"stage": 1})["stage"])
         assert seen[0] == "references"
         assert advance.summary.model_dump(exclude={"failures"}) == expected.model_dump(exclude={"failures"})
         again = campaign.advance()
         assert not again.step.changed
         assert again.summary == advance.summary.model_copy(update={"labels": ()})
     assert not list((tmp_path / "scratch").rglob("job.json"))  # cleaned up
+
+
+def test_what_was_found_is_checked_on_the_queue(made_up, tmp_path, worker, monkeypatch):
+    monkeypatch.setitem(globals(), "calculate", made_up)
+    spec = made_up.spec(checks=["chgnet-rattled", "chgnet-phonons"])
+    with connect(tmp_path / "here") as store:
+        expected = made_up.run(spec, store)
+    with connect(tmp_path / "there") as store:
+        campaign = QueuedCampaign(spec, store, workers={"node": worker}, worker="node", scheduler_of=Cluster())
+        standings = []
+        while (advance := campaign.advance()).summary is None:
+            standings.append(read_standing(store, store.collection("campaigns").find_one()))
+    assert [(x.stage, x.total, x.in_jobs) for x in standings[-1:]] == [("checks", 8, 8)]
+    assert advance.summary == expected
 
 
 def test_one_that_was_never_submitted_says_how(tiny, tmp_path, worker):

@@ -97,7 +97,7 @@ def test_what_a_store_keeps_reads_back_equal(file):
             'unknown source "fil" in references. Nearest: file.',
         ),
         ("seed: 1", "seed: 1\nseed: 2", 'line 3: the key "seed" stands here a second time'),
-        ("calculations: 4", "calculations: 1e30", "budget.calculations is '1e30'"),
+        ("calculations: 4", "calculations: 1e30", "budget.calculations is 1e+30"),
         ("calculations: 4", "calculations: true", "budget.calculations is True"),
         ("budget:", "references: {source: file, path: x, recompute: false}\nbudget:", "may not meet on one hull"),
         ("[cubic-perovskite]", "[]", "space.prototypes is []"),
