@@ -24,6 +24,10 @@ class MissingFileError(UserError):
     """A file that a campaign names is not there: what its store holds can still be read."""
 
 
+class NoStoreError(UserError):
+    """There is no store yet where one is to be read."""
+
+
 class MatscoutWarning(UserWarning):
     """Something that the user should know of, which the command line prints as one line."""
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from matscout.cli import model_app, queue_app
+from matscout.cli.options import CampaignFile, JsonFlag, StoreOption
 from matscout.cli.workers import workers
 
 app = typer.Typer(
@@ -19,16 +20,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 a mistake you can put right, 130 stopped by Ctrl-C.",
 )
 
-CampaignFile = Annotated[
-    Path | None, typer.Argument(metavar="FILE", help="Campaign file; the only one in this folder if left out.")
-]
-StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Store, if not the campaign's, MATSCOUT_STORE or ./matscout-store.")
-]
 ReferencesOption = Annotated[
     Path | None, typer.Option("--references", help="Reference file, in place of references.path of the campaign.")
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OverrideOption = Annotated[
     list[str] | None,
     typer.Option("--override", metavar="KEY=VALUE", help="Change a setting of the protocol; may be given again."),

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from matscout.cli import printable
 from matscout.errors import MissingFileError, UserError
 from matscout.settings import get_settings
@@ -114,8 +112,9 @@ def open_for_reading(file: Path | None, store: str | None) -> Iterator[tuple[Sto
 
 def _name_in(path: Path) -> str:
     """Name of a campaign, from a file that is a campaign's but for a file that it names."""
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return str(content["name"])
+    from matscout.workflows.yaml_files import read_yaml
+
+    return str(read_yaml(path, "campaign file")[0]["name"])
 
 
 def the_campaign(store: Store, campaign_id: str | None, how: str = "name the file of one of") -> dict[str, Any]:

@@ -14,7 +14,8 @@ from matscout.workflows.campaign.watcher import Watcher
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matscout.db.documents import CalculationResult, Label
+    from matscout.db.documents import CalculationResult
+    from matscout.db.labels import Label
     from matscout.workflows.campaign.reference_plan import ReferencePlan
     from matscout.workflows.campaign.spec import CampaignSpec
     from matscout.workflows.campaign.stages import Space

@@ -11,6 +11,7 @@ from matscout.cli import printable
 from matscout.cli.output import print_json
 from matscout.cli.queueing import existing
 from matscout.db.documents import ENDED, content_hash
+from matscout.db.store import hide_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,6 @@ def show_scripts(meant: Meant, worker: Worker, *, as_json: bool) -> None:
     """
     from matscout.workflows.launch.schedulers import AllocationRequest, job_name, make_scheduler
 
-    assert worker.launch_folder is not None
     with existing(meant.uri) as store:
         stage, number = _next(meant, store)
         place = _place(meant, store)
@@ -66,6 +66,8 @@ def _next(meant: Meant, store: Store | None) -> tuple[str, int]:
     if store is not None and document is not None and document["stage"] != "references":
         candidates = store.collection("candidates").find({"campaign": meant.spec.id}, {"calculation_id": 1})
         ids = [one["calculation_id"] for one in candidates]
+        if document["stage"] == "checks":
+            ids = document["check_calculations"]
         return document["stage"], len(ids) - _settled(store, ids)
     space = enumerate_space(meant.spec)
     ids = [one.id for one in plan_references(meant.spec, space.table, read_reference_entries(meant.spec)).requests]
@@ -83,4 +85,6 @@ def _settled(store: Store, ids: Sequence[str]) -> int:
 def _place(meant: Meant, store: Store | None) -> str:
     from matscout.workflows.campaign.queued import place_of
 
-    return content_hash(str(Path(meant.uri).expanduser().resolve())) if store is None else place_of(store)
+    if store is not None:
+        return place_of(store)
+    return content_hash(hide_password(meant.uri) if "://" in meant.uri else str(Path(meant.uri).expanduser().resolve()))

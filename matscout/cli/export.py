@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from matscout.db.documents import Geometry, Label
+from matscout.db.documents import Geometry
 from matscout.db.files import write_text, write_whole
+from matscout.db.labels import Check, Label
 from matscout.errors import UserError
 from matscout.workflows.campaign.verdict import is_found
 
@@ -43,17 +44,19 @@ def calculations_of(store: Store, ids: list[str]) -> dict[str, dict[str, Any]]:
 def results_frame(store: Store, campaign_id: str) -> pd.DataFrame:
     """Return a campaign's labels beside what was calculated, as a frame.
 
-    Energies are in eV/atom, volumes in Å³/atom; a row each for every finished candidate, nearest to the hull first.
+    Energies are in eV/atom, volumes in Å³/atom, frequencies in THz; a row each for every finished candidate, nearest to
+    the hull first. Each check has columns of its own.
     """
     import pandas as pd
 
     labels = labels_of(store, campaign_id)
+    checks = sorted({name for x in labels for name in x.checks})
     calculations = calculations_of(store, [x.calculation_id for x in labels])
     rows = []
     for x in labels:
         result = calculations[x.calculation_id]["result"]
         row = x.model_dump(
-            exclude={"decomposition", "competitors", "competing_systems", "competitor_sources", "versions"}
+            exclude={"decomposition", "competitors", "competing_systems", "competitor_sources", "versions", "checks"}
         )
         row["decomposition"] = " + ".join(f"{fraction:.4f} {phase}" for phase, fraction in x.decomposition.items())
         row["hull_protocols"] = ", ".join(x.hull_protocols)
@@ -69,8 +72,18 @@ def results_frame(store: Store, campaign_id: str) -> pd.DataFrame:
                 "seconds",
             )
         }
+        for name in checks:
+            row |= _columns(name, x.checks.get(name))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _columns(name: str, check: Check | None) -> dict[str, Any]:
+    """Columns of a check; of none where a crystal was not checked."""
+    dynamics = None if check is None else check.dynamics
+    values = {key: getattr(check, key, None) for key in Check.model_fields if key != "dynamics"}
+    values |= {key: getattr(dynamics, key, None) for key in ("energy_gain", "lowest_frequency", "imaginary")}
+    return {f"{name} {key}": value for key, value in values.items()}
 
 
 def write_cifs(store: Store, campaign_id: str, folder: Path) -> int:

@@ -110,7 +110,7 @@ def _print_list(failures: Sequence[Failure]) -> None:
     rows = [
         [
             one.calculation_id,
-            one.subject,
+            printable(one.subject),
             one.formula,
             one.cause,
             one.outcome.replace("_", " "),

@@ -12,6 +12,7 @@ from matscout.cli import printable
 from matscout.cli.context import open_for_reading, the_campaign
 from matscout.cli.output import print_json, print_table
 from matscout.errors import UserError
+from matscout.workflows.campaign.failures import FORMULA, reduced_formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +34,11 @@ def show_logs(name: str, file: Path | None, store: str | None, *, lines: int, as
     lines
         Last lines of the log that are shown.
     """
+    from matscout.workflows.launch.allocations import Allocations
+
     with open_for_reading(file, store) as (opened, campaign_id):
         document = _calculation(opened, campaign_id, name)
-        records = _jobs(opened, document["_id"])
+        records = Allocations(opened).of_calculation(document["_id"])
     attempts: list[dict[str, Any]] = document["attempts"]
     log = _log(attempts)
     if as_json:
@@ -113,19 +116,6 @@ def _tail(path: Path, lines: int) -> list[str]:
         return file.read().decode("utf-8", "replace").splitlines()[-lines:]
 
 
-def _jobs(store: Store, calculation_id: str) -> list[AllocationRecord]:
-    """Return the jobs that were given a calculation, the last one last."""
-    from matscout.workflows.launch.allocations import AllocationRecord
-
-    found = store.collection("allocations").find({"calculations": calculation_id}).sort("created", 1)
-    return [
-        AllocationRecord.model_validate(
-            {key: value for key, value in one.items() if key in AllocationRecord.model_fields}
-        )
-        for one in found
-    ]
-
-
 def _job_words(record: AllocationRecord) -> str:
     number = f"job {record.job_id}" if record.job_id else f"a job named {record.name}"
     how = "in the queue" if record.state != "ended" else record.job_state or "never submitted"
@@ -143,10 +133,10 @@ def _calculation(store: Store, campaign_id: str | None, name: str) -> dict[str, 
         There is none, or there are several.
     """
     calculations = store.collection("calculations")
-    if not name.isalnum():
+    if not FORMULA.fullmatch(name):
         raise UserError(f'"{name}" is no id of a calculation and no formula: matscout failures shows ids')
-    found = list(calculations.find({"_id": {"$regex": f"^{name}"}}).limit(6))
-    if not found and campaign_id is not None:
+    found = list(calculations.find({"_id": {"$regex": f"^{re.escape(name)}"}}).limit(6))
+    if not found:
         found = _by_formula(store, campaign_id, name)
     if len(found) == 1:
         document: dict[str, Any] = found[0]
@@ -159,14 +149,12 @@ def _calculation(store: Store, campaign_id: str | None, name: str) -> dict[str, 
     raise UserError(f"several calculations are meant by {name}: {listed}{', ...' if len(found) > 5 else ''}")
 
 
-def _by_formula(store: Store, campaign_id: str, formula: str) -> list[dict[str, Any]]:
-    from pymatgen.core import Composition
-
+def _by_formula(store: Store, campaign_id: str | None, formula: str) -> list[dict[str, Any]]:
     try:
-        reduced = Composition(formula, strict=True).reduced_formula
-    except (ValueError, OverflowError):
+        reduced = reduced_formula(formula)
+    except UserError:
         return []
-    campaign = the_campaign(store, campaign_id)
+    campaign = the_campaign(store, campaign_id, "name the file, with --campaign, of one of")
     chosen = store.collection("candidates").find(
         {"campaign": campaign["_id"], "formula": reduced}, {"calculation_id": 1}
     )

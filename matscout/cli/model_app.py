@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matscout.cli.options import JsonFlag
 from matscout.cli.waiting import stoppable
 
 models = typer.Typer(
@@ -14,7 +15,6 @@ models = typer.Typer(
 )
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model, as matscout train wrote it.")]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[
     str | None, typer.Option("--column", help="Column of formulas or structures, in CSV and Parquet.")
 ]

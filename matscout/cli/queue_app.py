@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from matscout.cli.options import CampaignFile, JsonFlag, StoreOption
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matscout.workflows.campaign.failures import Wanted
 
-CampaignFile = Annotated[
-    Path | None, typer.Argument(metavar="FILE", help="Campaign file; the only one in this folder if left out.")
-]
-StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Store, if not the campaign's, MATSCOUT_STORE or ./matscout-store.")
-]
 WorkersOption = Annotated[
     Path | None,
     typer.Option("--workers", help="File of workers; workers.yaml beside the campaign or in ~/.config/matscout."),
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CampaignOption = Annotated[
     Path | None, typer.Option("--campaign", help="Campaign file, if not the only one here.", show_default=False)
 ]

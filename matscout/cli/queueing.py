@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer import echo
@@ -14,10 +13,11 @@ from matscout.cli import printable
 from matscout.cli.context import load_campaign, store_uri
 from matscout.cli.output import print_json
 from matscout.db import connect
-from matscout.errors import UserError
+from matscout.errors import NoStoreError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from matscout.db.store import Store
     from matscout.workflows.campaign.queued import Advance
@@ -52,7 +52,7 @@ class Meant:
         return QueuedCampaign(self.spec, store, workers=self.workers, worker=worker).advance()
 
     def worker_for_it(self) -> Worker:
-        """Return the worker that it was submitted to, else the one with a queue that takes its protocol.
+        """Return the worker that it was submitted to, else the one that takes its protocol.
 
         Raises
         ------
@@ -63,11 +63,10 @@ class Meant:
             before = None if store is None else (self.document(store) or {}).get("worker")
         if before in self.workers:
             return self.workers[before]
-        with_queues = [one for one in self.workers.values() if one.scheduler != "local"]
-        found = [one for one in with_queues if one.takes(self.spec.protocol)]
+        found = [one for one in self.workers.values() if one.takes(self.spec.protocol)]
         if len(found) == 1:
             return found[0]
-        names = ", ".join(one.name for one in found or with_queues) or "none with a queue"
+        names = ", ".join(one.name for one in found) or ", ".join(self.workers)
         what = "several workers take" if found else "no worker takes"
         raise UserError(
             f"{what} protocol {self.spec.protocol}: name one with --worker ({self.workers_file} has {names})"
@@ -127,11 +126,12 @@ def workers_of(file: Path | None, campaign: Path) -> tuple[dict[str, Worker], Pa
 @contextmanager
 def existing(uri: str) -> Iterator[Store | None]:
     """Open a store for reading; None where there is none yet."""
-    folder = None if "://" in uri else Path(uri).expanduser()
-    if folder is not None and not folder.exists():
+    try:
+        opened = connect(uri, read_only=True, must_exist=True)
+    except NoStoreError:
         yield None
         return
-    with connect(uri, read_only=True, must_exist=True) as store:
+    with opened as store:
         yield store
 
 
@@ -151,12 +151,10 @@ def submit(
 
     meant = campaign_meant(file, store, workers_file)
     chosen = meant.worker_for_it() if worker is None else get_worker(meant.workers, worker, meant.workers_file)
-    if chosen.scheduler == "local":
-        raise UserError(f"worker {worker} is this machine, which has no queue: matscout run {meant.path}")
-    if not chosen.takes(meant.spec.protocol):
+    if refused := [name for name in (meant.spec.protocol, *meant.spec.checks) if not chosen.takes(name)]:
         raise UserError(
-            f"worker {worker} takes {', '.join(chosen.protocols)}, and campaign {meant.spec.name} needs protocol "
-            f"{meant.spec.protocol}: add it to the worker's protocols in {meant.workers_file}, or name another worker"
+            f"worker {chosen.name} takes {', '.join(chosen.protocols)}, and campaign {meant.spec.name} needs protocol "
+            f"{refused[0]}: add it to the worker's protocols in {meant.workers_file}, or name another worker"
         )
     if dry_run:
         from matscout.cli.dry_run import show_scripts
@@ -185,16 +183,12 @@ def _prepare(meant: Meant, store: Store, worker: str) -> str:
     name, before = meant.spec.name, document.get("worker")
     if document.get("paused"):
         raise UserError(f"campaign {name} is paused: matscout resume {meant.path} lets it go on")
-    with store.lease(f"matscout submit {name}") as lease:
-        if before is None:
-            from matscout.workflows.campaign.loop import launch_folder
-            from matscout.workflows.launch.controller import Controller
-
-            Controller(store, launch_folder(store).absolute(), lease.check).recover()
-            return f"{name} ran on this machine so far: what it calculated is kept, the rest goes to {worker}"
-        if before == worker:
-            return f"{name} is on {worker} already: this was a step, as matscout advance takes one"
-        moved = steering.move(store, document, worker)
+    if before is None:
+        return f"{name} ran on this machine so far: what it calculated is kept, the rest goes to {worker}"
+    with store.lease(f"matscout submit {name}"):
+        moved = steering.move(store, document, worker)  # to the same, too: what broke off stays on the worker it was on
+    if before == worker:
+        return f"{name} is on {worker} already: this was a step, as matscout advance takes one"
     stay = "what its jobs have stays there" if before in meant.workers else "its jobs there are left alone"
     return f"{name} moves from {before} to {worker}: {moved} calculations that waited; {stay}"
 

@@ -14,7 +14,13 @@ from matscout.cli import EXIT_STOPPED
 from matscout.cli.context import load_campaign, store_uri
 from matscout.cli.display import RunDisplay
 from matscout.cli.export import check_folder, make_folder, write_results
-from matscout.cli.sentences import failure_sentence, found_sentences, print_labels, reference_sentences
+from matscout.cli.sentences import (
+    check_sentences,
+    failure_sentence,
+    found_sentences,
+    print_labels,
+    reference_sentences,
+)
 from matscout.db import connect
 from matscout.errors import UserError
 from matscout.workflows.campaign.loop import Campaign, StoppedError
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from matscout.db.documents import Summary
+    from matscout.db.labels import Summary
     from matscout.db.store import Store
     from matscout.workflows.campaign.spec import CampaignSpec
 
@@ -62,16 +68,19 @@ def _take_back(store: Store, spec: CampaignSpec, path: Path) -> None:
     from matscout.workflows.campaign import steering
 
     campaign = store.collection("campaigns").find_one({"_id": spec.id, "worker": {"$ne": None}})
-    if campaign is None or campaign["state"] == "finished":
+    if campaign is None:
         return
     where = f"campaign {spec.name} is on the queue of worker {campaign['worker']}"
-    if not campaign.get("paused"):
+    finished = campaign["state"] == "finished"
+    if not finished and not campaign.get("paused"):
         raise UserError(
             f"{where}: matscout watch {path} follows it there. To go on here instead: matscout cancel {path}, then "
             f"matscout advance {path}, then this again"
         )
     with store.lease(f"matscout run {spec.name}"):
         in_jobs = steering.take_back(store, campaign)
+    if finished:  # it may go on with a larger budget; what jobs of another campaign have, the run itself refuses
+        return
     if in_jobs:
         raise UserError(
             f"{where}, where {in_jobs} of its calculations are in jobs: matscout cancel {path} ends these, "
@@ -108,7 +117,7 @@ def _print_summary(spec: CampaignSpec, summary: Summary) -> None:
     for line in reference_sentences(summary.references):
         echo(line)
     echo()
-    for line in found_sentences(summary.found, spec.acquisition.threshold):
+    for line in [*found_sentences(summary.found, spec.acquisition.threshold), *check_sentences(summary.checked)]:
         echo(line)
     near = [x for x in summary.labels if x.within_threshold]
     print_labels(top(near or summary.labels, ROWS))

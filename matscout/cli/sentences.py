@@ -9,7 +9,7 @@ from matscout.cli.output import mev, print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matscout.db.documents import Found, Label
+    from matscout.db.labels import Check, Checked, Found, Label
 
 
 def found_sentences(found: Found, threshold: float) -> list[str]:
@@ -43,8 +43,37 @@ def found_sentences(found: Found, threshold: float) -> list[str]:
     return lines
 
 
+def check_sentences(checked: Checked | None) -> list[str]:
+    """Say how many of the crystals found pass the checks, where a campaign asks for any."""
+    if checked is None or not checked.n_found:
+        return []
+    left = checked.n_found - checked.n_passed - checked.n_unstable
+    line = f"{checked.n_passed} of {checked.n_found} found pass their checks"
+    line += f"; {checked.n_unstable} unstable against displacements" if checked.n_unstable else ""
+    return [line + (f"; {left} could not be checked" if left else "")]
+
+
+def check_words(name: str, check: Check) -> str:
+    """Say what a check came to."""
+    if check.dynamics is None:
+        return f"{name} {check.outcome.replace('_', ' ')} ({check.cause or 'unknown'})"
+    said = []
+    if check.dynamics.energy_gain is not None:
+        gain = check.dynamics.energy_gain
+        said.append(f"falls by {gain:.4f} eV/atom" if gain > 0 else "does not fall")
+    if check.dynamics.lowest_frequency is not None:
+        said.append(
+            f"{check.dynamics.imaginary or 'no'} imaginary modes, lowest {check.dynamics.lowest_frequency:.2f} THz"
+        )
+    if check.prototype_kept is False:
+        said.append("prototype lost")
+    return f"{name} {', '.join(said)}"
+
+
 def print_labels(labels: Sequence[Label]) -> None:
-    """Print candidates, nearest to the hull first."""
+    """Print candidates, nearest to the hull first; what their checks came to where there are any."""
+    verdicts = {True: "passed", False: "unstable", None: "not finished"}
+    checked = any(x.checks for x in labels)
     rows = [
         (
             x.formula,
@@ -52,13 +81,14 @@ def print_labels(labels: Sequence[Label]) -> None:
             f"{x.e_above_hull:.3f}",
             f"{x.decomposition_energy:+.3f}",
             "" if x.probability_before is None else f"{x.probability_before:.2f}",
+            *([verdicts[x.passed] if x.checks else ""] if checked else []),
             products(x),
             remark(x),
         )
         for x in labels
     ]
-    columns = ("formula", "prototype", "above hull, eV/atom", "decomposition, eV/atom", "P before", "decomposes to", "")
-    print_table(columns, rows, right=(2, 3, 4))
+    numbers = ("formula", "prototype", "above hull, eV/atom", "decomposition, eV/atom", "P before")
+    print_table((*numbers, *(["checks"] if checked else []), "decomposes to", ""), rows, right=(2, 3, 4))
 
 
 def products(x: Label) -> str:
@@ -72,7 +102,7 @@ def products(x: Label) -> str:
 
 
 def remark(x: Label) -> str:
-    """Say what else must be known: another prototype, the same crystal as another, a known phase."""
+    """Say what else must be known: another prototype, the same crystal as another, a known phase, no minimum."""
     remarks = []
     if x.prototype_kept is False:
         remarks.append("relaxed into another prototype")
@@ -80,6 +110,8 @@ def remark(x: Label) -> str:
         remarks.append(f"same crystal as {x.same_crystal_as[:8]}")
     if x.known_as:
         remarks.append(f"known: {x.known_as}")
+    if unstable := [check_words(name, check) for name, check in x.checks.items() if check.passed is False]:
+        remarks.append(f"unstable against displacements: {'; '.join(unstable)}")
     return "; ".join(remarks)
 
 

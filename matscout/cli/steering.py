@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer import confirm, echo
 
+from matscout.cli import printable
 from matscout.cli.context import load_campaign, open_for_reading, store_uri, the_campaign
 from matscout.cli.output import duration, print_json
 from matscout.db import connect
@@ -61,7 +61,7 @@ def cancel(file: Path | None, store: str | None, workers_file: Path | None) -> N
     from matscout.workflows.launch.schedulers import SchedulerDownError
 
     path, _ = load_campaign(file)
-    known, _ = workers_of(workers_file, path)
+    known, place = workers_of(workers_file, path)
     with _writing(path, store, "cancel") as (opened, campaign, _):
         _on_queue(campaign, path, "cancel")
         name = campaign["name"]
@@ -71,10 +71,12 @@ def cancel(file: Path | None, store: str | None, workers_file: Path | None) -> N
             raise UserError(
                 f"{name} is paused, but its jobs go on: {error}. Once it answers: matscout cancel {path}"
             ) from None
-    if done == steering.Cancelled(0, 0, 0):
+    if done == steering.Cancelled():
         echo(f"no job of {name} is in the queue; it is paused")
     else:
         echo(f"{done.jobs} job{'s were' if done.jobs != 1 else ' was'} cancelled, and {name} is paused")
+    for worker, number in done.left.items():
+        echo(f"{number} job{'s were' if number != 1 else ' was'} left: worker {worker} is not in {place}")
     if done.shared:
         echo(f"{done.shared} jobs were left, as they hold calculations of other campaigns, too")
     if done.unknown:
@@ -104,7 +106,7 @@ def rerun(file: Path | None, store: str | None, wanted: Wanted, *, dry_run: bool
         echo(f"no calculation of {campaign['name']} failed{with_}: there is nothing to start again")
     elif dry_run:
         for one in meant:
-            echo(f"{one.calculation_id}  {one.formula}  {one.subject}  {one.cause}")
+            echo(printable(f"{one.calculation_id}  {one.formula}  {one.subject}  {one.cause}"))
         echo(f"{len(chosen)} would start again; nothing was changed")
     else:
         how = "advance" if campaign.get("worker") else "run"
@@ -116,7 +118,7 @@ def unlock(file: Path | None, store: str | None, *, yes: bool) -> None:
     """Show who holds a store; let it go, where that process is gone."""
     uri = _store_of(file, store)
     with connect(uri, read_only=True, must_exist=True) as opened:
-        holder = _last_holder(opened)
+        holder = opened.holder(alive=False)
         if holder is None:
             echo(f"nobody holds store {opened.display_uri}")
             return
@@ -124,14 +126,13 @@ def unlock(file: Path | None, store: str | None, *, yes: bool) -> None:
         for line in _about(holder):
             echo(f"  {line}")
         here = holder.host == socket.gethostname()
-        if here and _lives(opened, holder):
-            raise UserError(
-                f"that process lives, here: end it (kill {holder.pid}), and the store is free at once; to take the "
-                "store from it would do harm"
-            )
         if not here and not yes:
             _ask(holder)
-        _let_go(opened, holder)
+        if not opened.break_lease(holder):
+            raise UserError(
+                f"that process lives, {'here' if here else f'on {holder.host}'}: end it (kill {holder.pid}), and the "
+                "store is free at once; to take the store from it would do harm"
+            )
     echo("the store is free")
 
 
@@ -145,16 +146,6 @@ def _ask(holder: Holder) -> None:
         raise UserError(f"nothing was changed: end process {holder.pid} on {holder.host} first")
 
 
-def _last_holder(store: Store) -> Holder | None:
-    """Return who took the lease last and never gave it back, alive or not."""
-    from matscout.db.lease import Holder, read_holder
-
-    if store.folder is not None:
-        return read_holder(store.folder)
-    document = store.collection("leases").find_one({"_id": "writer"})
-    return Holder.of(document) if document else None
-
-
 def _about(holder: Holder) -> list[str]:
     since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return [
@@ -164,28 +155,6 @@ def _about(holder: Holder) -> list[str]:
         f"since      {since}",
         f"last sign  {duration(max(time.time() - holder.heartbeat, 0.0))} ago",
     ]
-
-
-def _lives(store: Store, holder: Holder) -> bool:
-    """Whether a holder on this machine is alive: the kernel's lock tells better than its number."""
-    from filelock import FileLock, Timeout
-
-    if store.folder is None:
-        return holder.lives()
-    if not os.access(store.folder, os.W_OK):
-        return holder.lives()
-    try:
-        with FileLock(store.folder / "lease.lock", timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def _let_go(store: Store, holder: Holder) -> None:
-    if store.folder is None:
-        store.collection("leases").delete_one({"_id": "writer", "token": holder.token})
-    else:
-        (store.folder / "lease.json").unlink(missing_ok=True)
 
 
 def _store_of(file: Path | None, store: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from typer import echo
 
 from matscout.cli import printable
-from matscout.cli.sentences import failure_sentence, found_sentences, reference_sentences
+from matscout.cli.sentences import check_sentences, failure_sentence, found_sentences, reference_sentences
 from matscout.workflows.campaign.standing import read_standing
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def print_end(meant: Meant, found: Advance, standing: Standing) -> None:
     echo(f"{standing.name} has ended: {summary.stopped}")
     for line in reference_sentences(summary.references):
         echo(line)
-    for line in found_sentences(summary.found, meant.spec.acquisition.threshold):
+    for line in [*found_sentences(summary.found, meant.spec.acquisition.threshold), *check_sentences(summary.checked)]:
         echo(line)
     if standing.causes:
         echo(failures_words(standing))
@@ -110,11 +110,11 @@ def jobs_words(jobs: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
 
 
-def jobs_of(store: Store, step: Step | None) -> dict[str, dict[str, int]]:
+def jobs_of(store: Store, step: Step) -> dict[str, dict[str, int]]:
     """Count the jobs in the queues by worker and state: those asked about, and those submitted since."""
     from matscout.workflows.launch.allocations import Allocations
 
-    jobs = {} if step is None else {worker: dict(states) for worker, states in step.jobs.items()}
+    jobs = {worker: dict(states) for worker, states in step.jobs.items()}
     for record in Allocations(store).open():
         jobs.setdefault(record.worker, {}).setdefault("submitted", 0)
         jobs[record.worker]["submitted"] += 1

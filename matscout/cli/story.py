@@ -9,7 +9,8 @@ from typer import echo
 from matscout.cli import printable
 from matscout.cli.context import open_for_reading, the_campaign
 from matscout.cli.output import print_json
-from matscout.db.documents import CandidatePrediction, Label, Selection
+from matscout.db.documents import CandidatePrediction, Selection
+from matscout.db.labels import Label
 from matscout.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ def _lines(story: dict[str, Any]) -> list[str]:
         lines += _lines_of_outlook(story["outlook"], calculated=story["calculation"] is not None)
     lines += _lines_of_calculation(story)
     if story["label"]:
-        lines += _lines_of_label(Label.model_validate(story["label"]))
+        label = Label.model_validate(story["label"])
+        lines += _lines_of_label(label) + _lines_of_checks(label)
     return lines
 
 
@@ -249,6 +251,21 @@ def _unfinished(story: dict[str, Any]) -> str:
         return f"attempt {last['number']} is in a job or runs, since {last['started']}"
     cause = f" ({last['cause']})" if last["cause"] else ""
     return f"waits for attempt {last['number'] + 1}: the last one {last['outcome']}{cause}"
+
+
+def _lines_of_checks(label: Label) -> list[str]:
+    from matscout.cli.sentences import check_words
+
+    lines = []
+    for name, check in label.checks.items():
+        verdict = {True: "passed", False: "unstable against displacements", None: "nothing is known"}[check.passed]
+        lines.append(f"check        {verdict}: {check_words(name, check)}")
+        if check.energy_change is not None:
+            group = f", space group {check.space_group_after}" if check.space_group_after else ""
+            lines.append(f"             {check.energy_change:+.4f} eV/atom from its own energy{group}")
+        if check.outcome != "completed":
+            lines.append(f"             more of it: matscout logs {check.calculation_id[:SHORT_CALCULATION_ID]}")
+    return lines
 
 
 def _lines_of_label(label: Label) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from matscout.errors import UserError
+from matscout.workflows.yaml_files import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,14 +40,8 @@ def given_options(given: Sequence[str], missing: str | None, seed: int) -> dict[
 
 
 def _value(name: str, text: str) -> Any:
-    """Read a value: YAML takes 1e-2 for a text, so numbers are tried first."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
     try:
-        return yaml.safe_load(text)
+        return read_value(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise UserError(f'--option {name}: "{text}" is no value: {reason}') from error

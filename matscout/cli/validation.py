@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,8 @@ from matscout.cli.context import load_campaign, store_uri
 from matscout.cli.output import duration, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matscout.db.documents import CalculationRequest
     from matscout.workflows.campaign.reference_plan import ReferencePlan
     from matscout.workflows.campaign.spec import CampaignSpec
@@ -86,6 +87,8 @@ def _print(spec: CampaignSpec, content: dict[str, Any], plan: ReferencePlan) -> 
         f"cost         about {duration(content['core_seconds'])} of one core, {duration(content['wall_seconds'])} with "
         f"{content['workers']} workers ({content['cost_from']})"
     )
+    if spec.checks:
+        echo(f"checks       {', '.join(spec.checks)} of each crystal found, beside that cost")
 
 
 def _print_counts(counts: dict[str, int]) -> None:
@@ -116,13 +119,16 @@ class _Timing:
 def _measured(uri: str, spec: CampaignSpec, requests: tuple[CalculationRequest, ...]) -> _Timing:
     """Take times from the store where it has some of this protocol, else the protocol's own estimate."""
     from matscout.db.documents import ENDED
-    from matscout.db.store import FILE, connect
+    from matscout.db.store import connect
+    from matscout.errors import NoStoreError
 
     protocol = spec.full_protocol()
     rough = _Timing(protocol.seconds_per_site, "a rough estimate: the store has no times yet", frozenset())
-    if "://" not in uri and not (Path(uri) / FILE).exists():
+    try:
+        opened = connect(uri, read_only=True, must_exist=True)
+    except NoStoreError:
         return rough
-    with connect(uri, read_only=True, must_exist=True) as store:
+    with opened as store:
         calculations = store.collection("calculations")
         query = {"request.protocol_id": protocol.id, "state": "completed"}
         found = list(calculations.find(query, {"result.seconds": 1, "request.geometry.species": 1}).limit(500))

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from typer import Exit
 
-from matscout.cli import EXIT_STOPPED
+from matscout.cli import EXIT_STOPPED, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from rich.text import Text
 
 
 @contextmanager
@@ -23,8 +25,15 @@ def status(words: str) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda _words: None
         return
-    with Console(stderr=True).status(words) as shown:
-        yield shown.update
+    with Console(stderr=True).status(_plain(words)) as shown:
+        yield lambda more: shown.update(_plain(more))
+
+
+def _plain(words: str) -> Text:
+    """Take words of schedulers and files for what they are: neither markup nor control characters."""
+    from rich.text import Text
+
+    return Text(printable(words))
 
 
 @contextmanager

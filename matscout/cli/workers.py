@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from matscout.cli import EXIT_STOPPED, EXIT_USER_ERROR, printable
+from matscout.cli.options import JsonFlag
 from matscout.cli.waiting import status
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ FileOption = Annotated[
     Path | None,
     typer.Option("--file", help="File of workers; workers.yaml here or in ~/.config/matscout if left out."),
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @workers.callback(invoke_without_command=True)
@@ -88,7 +88,7 @@ def list_keys(*, as_json: bool) -> None:
 
 
 def _default(key: str, field: FieldInfo) -> str:
-    if field.is_required() or key in {"launch_folder", "walltime"}:
+    if field.is_required():
         return "needed"
     default = field.get_default(call_default_factory=True)
     if default in (None, {}, ()):
@@ -103,8 +103,6 @@ def _default(key: str, field: FieldInfo) -> str:
 def _row(worker: Worker) -> list[str]:
     from matscout.cli.output import duration
 
-    if worker.scheduler == "local":
-        return [worker.name, "local", "-", "-", "-", "-", str(worker.at_once), "-", ", ".join(worker.protocols)]
     parts = [f"{worker.nodes} nodes" if worker.nodes > 1 else "1 node"]
     parts += [f"{worker.cores} cores" if worker.cores > 1 else "1 core"]
     parts += [f"{worker.memory / 1024:g} GB"] if worker.memory else []
@@ -125,6 +123,7 @@ def _row(worker: Worker) -> list[str]:
 def check_worker(name: str, file: Path | None, *, dry_run: bool, seconds: float, as_json: bool) -> None:
     """Probe a worker, and say what is wrong with it; the exit code is then that of a mistake."""
     from matscout.cli.output import print_json
+    from matscout.workflows.launch.allocations import note_passed
     from matscout.workflows.launch.schedulers.probe import probe_folder, probe_script, run_probe
     from matscout.workflows.launch.workers_file import find_workers_file, get_worker, read_workers
 
@@ -139,6 +138,8 @@ def check_worker(name: str, file: Path | None, *, dry_run: bool, seconds: float,
     except KeyboardInterrupt:
         sys.stderr.write("stopped, and the job is cancelled\n")
         raise typer.Exit(EXIT_STOPPED) from None
+    if not report.problems:
+        note_passed(worker)
     if as_json:
         print_json(_as_json(report))
     else:
@@ -158,7 +159,7 @@ def _print(report: ProbeReport) -> None:
     waited = "-" if report.queue_seconds is None else duration(report.queue_seconds)
     loaded = "all load" if not report.failed_modules else f"{', '.join(report.failed_modules)} failed"
     rows = [
-        ("job", report.job or "none: this machine"),
+        ("job", report.job),
         ("node", report.node or "-"),
         ("in the queue", waited),
         ("cores there", str(report.cores or "-")),

@@ -173,6 +173,20 @@ def read_holder(folder: Path) -> Holder | None:
         return None
 
 
+def break_folder(folder: Path, holder: Holder) -> bool:
+    """Take the lease of an embedded store from a dead holder; False where it lives, as the kernel's lock tells."""
+    try:
+        with FileLock(folder / "lease.lock", timeout=0):
+            found = read_holder(folder)
+            if found is not None and found.token == holder.token:
+                (folder / "lease.json").unlink(missing_ok=True)
+            return True
+    except Timeout:
+        return False
+    except OSError as error:
+        raise UserError(f"cannot free the store {folder}: {error.strerror}: its owner can") from error
+
+
 class FolderLease(Lease):
     """The lease of an embedded store."""
 
@@ -222,6 +236,20 @@ class FolderLease(Lease):
         write_text(self._folder / "lease.json", json.dumps(asdict(holder)))
 
 
+def read_document(leases: Any) -> Holder | None:
+    """Return who wrote the document of a MongoDB store's lease, alive or not; None where there is none."""
+    document = leases.find_one({"_id": "writer"})
+    return Holder.of(document) if document else None
+
+
+def break_document(leases: Any, holder: Holder) -> bool:
+    """Take the lease of a MongoDB store from a dead holder; False where it lives, on this machine."""
+    if holder.host == socket.gethostname() and holder.lives():
+        return False
+    leases.delete_one({"_id": "writer", "token": holder.token})
+    return True
+
+
 class MongoLease(Lease):
     """The lease of a store on a MongoDB server: the one document of the collection `leases`.
 
@@ -239,7 +267,7 @@ class MongoLease(Lease):
         from pymongo.errors import DuplicateKeyError
 
         for _ in range(3):  # between two looks somebody may come or go
-            holder = self._holder()
+            holder = read_document(self._leases)
             if holder is not None and holder.lives():
                 break
             if holder is not None:
@@ -247,17 +275,13 @@ class MongoLease(Lease):
             with suppress(DuplicateKeyError):
                 self._leases.insert_one({"_id": "writer"} | asdict(self.me))
                 return
-        raise StoreLeased(self.store, self._holder())
-
-    def _holder(self) -> Holder | None:
-        document = self._leases.find_one({"_id": "writer"})
-        return Holder.of(document) if document else None
+        raise StoreLeased(self.store, read_document(self._leases))
 
     def _renew(self, heartbeat: float) -> Holder | None:
         mine = {"_id": "writer", "token": self.me.token}
         if self._leases.update_one(mine, {"$set": {"heartbeat": heartbeat}}).matched_count:
             return None
-        return self._holder() or Holder.myself("nobody: the lease was removed")
+        return read_document(self._leases) or Holder.myself("nobody: the lease was removed")
 
     def _give_back(self) -> None:
         self._leases.delete_one({"_id": "writer", "token": self.me.token})

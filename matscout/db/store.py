@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
-from matscout.errors import UserError
+from matscout.errors import NoStoreError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,16 +90,35 @@ class Store:
             finally:
                 self._engine.before_write = lambda: None
 
-    def holder(self) -> Holder | None:
-        """Return who holds the lease, or None where nobody alive does."""
-        from matscout.db.lease import Holder, read_holder
+    def holder(self, *, alive: bool = True) -> Holder | None:
+        """Return who holds the lease; with ``alive=False`` also who died with it, and so never gave it back."""
+        from matscout.db.lease import read_document, read_holder
 
-        if self.folder is not None:
-            holder = read_holder(self.folder)
-        else:
-            document = self.database["leases"].find_one({"_id": "writer"})
-            holder = Holder.of(document) if document else None
-        return holder if holder is not None and holder.lives() else None
+        holder = read_document(self.database["leases"]) if self.folder is None else read_holder(self.folder)
+        return holder if holder is not None and (holder.lives() or not alive) else None
+
+    def break_lease(self, holder: Holder) -> bool:
+        """Take the lease from somebody who died with it; return whether it is free now.
+
+        Parameters
+        ----------
+        holder
+            As `holder` returned it. Of one on another machine the caller must know that it has ended.
+
+        Returns
+        -------
+        False where its process lives: nothing was changed.
+
+        Raises
+        ------
+        UserError
+            The store's folder cannot be written.
+        """
+        from matscout.db.lease import break_document, break_folder
+
+        if self.folder is None:
+            return break_document(self.database["leases"], holder)
+        return break_folder(self.folder, holder)
 
     def transaction(self) -> AbstractContextManager[object]:
         """Group writes to any collections: all of them are on disk when it ends, or none where it raises.
@@ -138,9 +157,10 @@ def connect(uri: str | Path | None = None, *, read_only: bool = False, must_exis
 
     Raises
     ------
+    NoStoreError
+        There is no such store yet, and none is to be made.
     UserError
-        There is no such store, or it cannot be used: no permission, no server, a full disk, a foreign or damaged file,
-        a newer version.
+        It cannot be used: no permission, no server, a full disk, a foreign or damaged file, a newer version.
 
     Examples
     --------
@@ -170,7 +190,7 @@ def _open_folder(folder: Path, *, read_only: bool, must_exist: bool) -> Store:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"the store {folder} is a file: name a folder")
         if must_exist and not (file.exists() and file.stat().st_size):
-            raise UserError(f"there is no store in {folder}: name its folder, or set MATSCOUT_STORE to it")
+            raise NoStoreError(f"there is no store in {folder}: name its folder, or set MATSCOUT_STORE to it")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot use {folder} as the store's folder: {error.strerror}: name another one") from error
@@ -217,7 +237,7 @@ def _check_version(database: Any, shown: str, *, create: bool) -> None:
 
     meta = database["meta"].find_one({"_id": "store"})
     if meta is None and not create:
-        raise UserError(f"there is no store at {shown}: name its database in the uri, or set MATSCOUT_STORE to it")
+        raise NoStoreError(f"there is no store at {shown}: name its database in the uri, or set MATSCOUT_STORE to it")
     if meta is None:
         database["meta"].update_one({"_id": "store"}, {"$setOnInsert": {"schema_version": SCHEMA_VERSION}}, upsert=True)
     elif meta["schema_version"] > SCHEMA_VERSION:

@@ -157,7 +157,7 @@ class Centre:
 
     def workers(self, kind, *names):
         text = "".join(WORKER.format(name=name, kind=kind, folder=self.folder) for name in names or ("cluster",))
-        (self.folder / "workers.yaml").write_text(text + "here: {scheduler: local}\n")
+        (self.folder / "workers.yaml").write_text(text)
 
     def jobs(self):
         return json.loads(self.table.read_text())["jobs"]

@@ -1,7 +1,9 @@
 """`matscout submit`, `advance`: a campaign on a cluster whose scheduler is played by programs with a job table."""
 
 import json
+import os
 import subprocess
+import sys
 
 import pytest
 
@@ -181,7 +183,6 @@ def test_other_schedulers_take_jobs(matscout, centre, kind):
 
 MISTAKES = {
     "unknown worker": (("submit", "--worker", "clutser"), 'unknown worker "clutser" in workers.yaml. Nearest: cluster'),
-    "local worker": (("submit", "--worker", "here"), "worker here is this machine, which has no queue: matscout run"),
     "no file": (("submit", "smal.yaml", "--worker", "cluster"), "Did you mean small.yaml?"),
     "never submitted": (
         ("advance",),
@@ -226,7 +227,10 @@ def test_without_a_workers_file_it_says_what_one_looks_like(matscout, centre, mo
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("cluster: [", "workers.yaml, line 1"), ("cluster: {scheduler: slurm}", "launch_folder and walltime are missing")],
+    [
+        ("cluster: [", "workers.yaml, line 1"),
+        ("cluster: {scheduler: slurm}", "cluster.launch_folder and cluster.walltime are missing"),
+    ],
 )
 def test_a_broken_workers_file_is_named(matscout, centre, text, words):
     (centre.folder / "workers.yaml").write_text(text)
@@ -250,6 +254,79 @@ def test_a_changed_file_is_another_campaign(matscout, submitted):
     err = matscout("advance", code=2)
     assert "was not submitted yet (store matscout-store holds small-" in err
     assert "a changed file is another campaign" in err
+
+
+def test_a_worker_whose_jobs_calculate_nothing_gets_no_more_until_it_is_checked(matscout, submitted):
+    for _ in range(3):
+        submitted.change("failed")
+        matscout("advance")
+    number = len(submitted.jobs())
+    assert number == 3
+    matscout("advance")
+    assert "nothing is submitted to worker cluster: none of its last jobs could calculate anything" in matscout.err
+    assert matscout.err.rstrip().endswith("once it is put right: matscout workers check cluster")
+    file, path = submitted.folder / "workers.yaml", os.pathsep.join(one for one in sys.path if one)
+    file.write_text(file.read_text().replace("  walltime", f'  environment: {{PYTHONPATH: "{path}"}}\n  walltime'))
+    submitted.change(mood="down")
+    matscout("workers", "check", "cluster", code=2)
+    submitted.change(mood="well")
+    assert not advance(matscout)["submitted"]
+    submitted.change(mood="at once")
+    assert matscout("workers", "check", "cluster").endswith("worker cluster is ready\n")
+    submitted.change(mood="well")
+    assert advance(matscout)["submitted"]["cluster"] > 1
+
+
+def test_a_store_that_is_not_there_yet_is_no_mistake(matscout, centre):
+    (centre.folder / "matscout-store").mkdir()
+    assert matscout("submit", "--dry-run").endswith("# nothing was submitted\n")
+    assert "small" in matscout("validate")
+    assert list((centre.folder / "matscout-store").iterdir()) == []
+    assert "submitted to cluster" in matscout("submit")
+
+
+def test_what_a_killed_run_left_is_settled_first(matscout, centre):
+    from matscout.workflows.campaign.files import read_spec
+    from matscout.workflows.campaign.loop import launch_folder
+    from matscout.workflows.campaign.reference_plan import plan_references
+    from matscout.workflows.campaign.stages import enumerate_space
+    from matscout.workflows.launch.attempts import Attempts
+
+    spec = read_spec(centre.file)
+    requests = plan_references(spec, enumerate_space(spec).table, []).requests
+    with connect(centre.folder / "matscout-store") as store:
+        attempts = Attempts(store)
+        attempts.want(requests[:1])
+        attempts.begin(requests[0].id, launch_folder(store) / requests[0].id)
+    assert matscout("submit", "--worker", "cluster").startswith(f"{len(requests)} submitted to cluster\n")
+    before = json.loads(matscout("logs", requests[0].id, "--json"))["attempts"]
+    assert [one["outcome"] for one in before] == ["interrupted", "running"]
+
+
+def test_what_broke_off_on_a_worker_that_is_gone_moves_too(matscout, submitted):
+    submitted.workers("slurm", "cluster", "other")
+    matscout("submit", "--worker", "other")
+    submitted.change("node", mood="full")
+    assert "to be done again" in matscout("advance")
+    submitted.workers("slurm", "other")
+    submitted.change(mood="well")
+    out = matscout("submit", "--worker", "other")
+    assert out.startswith("small is on other already")
+    assert "submitted to other" in out
+
+
+# spglib 2.7 on what pymatgen does
+@pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
+def test_one_that_ended_on_a_queue_goes_on_here(matscout, submitted):
+    for _ in range(3):
+        submitted.work()
+        matscout("advance")
+    submitted.file.write_text(submitted.file.read_text().replace("calculations: 3", "calculations: 4"))
+    assert "is taken from the queue" not in matscout("run")
+    (row,) = json.loads(matscout("status", "--json"))
+    assert (row["state"], row["worker"], row["n_calculated"]) == ("finished", None, 4)
+    assert "it runs on this machine: matscout run small.yaml goes on here" in matscout("advance", code=2)
+    assert "found" in matscout("run")
 
 
 def test_a_scheduler_that_refuses_is_one_sentence(command, centre):

@@ -191,6 +191,65 @@ def test_cancel_ends_the_jobs_and_keeps_what_they_did(matscout, submitted):
     assert "submitted to cluster" in matscout("advance")
 
 
+@pytest.fixture
+def twin(centre, matscout):
+    """Two campaigns on the queue, of the same calculations, none of which has a job; return the file of the second."""
+    centre.change(mood="full", jobs={"99": {"name": "another", "state": "waiting"}})
+    file = centre.folder / "twin.yaml"
+    file.write_text(centre.file.read_text().replace("name: small", "name: twin"))
+    for name in ("small.yaml", "twin.yaml"):
+        matscout("submit", name, "--worker", "cluster")
+    centre.change(mood="well")
+    return file
+
+
+def submits(matscout, name):
+    return json.loads(matscout("advance", name, "--json"))["submitted"]
+
+
+@pytest.mark.parametrize("of", ["pause", "cancel"])
+def test_a_paused_campaign_does_not_hold_back_what_another_needs(matscout, twin, of):
+    assert "small" in matscout(of, "small.yaml")
+    assert submits(matscout, "twin.yaml")["cluster"] > 1
+
+
+def test_what_all_that_need_it_have_paused_is_held_back(matscout, twin):
+    assert "small is paused: 0 calculations are held back" in matscout("pause", "small.yaml")
+    number = int(matscout("pause", "twin.yaml").split("paused: ")[1].split()[0])
+    assert number > 1
+    assert submits(matscout, "twin.yaml") == submits(matscout, "small.yaml") == {}
+    assert f"small goes on: {number} calculations may be submitted" in matscout("resume", "small.yaml")
+    assert submits(matscout, "small.yaml") == {"cluster": number}
+
+
+def test_a_campaign_submitted_later_needs_what_a_paused_one_holds_back(matscout, centre):
+    centre.change(mood="full", jobs={"99": {"name": "another", "state": "waiting"}})
+    matscout("submit", "small.yaml", "--worker", "cluster")
+    matscout("pause", "small.yaml")
+    centre.change(mood="well")
+    (centre.folder / "twin.yaml").write_text(centre.file.read_text().replace("name: small", "name: twin"))
+    assert "submitted to cluster" in matscout("submit", "twin.yaml", "--worker", "cluster")
+
+
+def test_one_taken_from_the_queue_leaves_what_another_needs(matscout, twin):
+    from matscout.workflows.campaign import steering
+
+    matscout("pause", "twin.yaml")
+    matscout("pause", "small.yaml")
+    with connect(twin.parent / "matscout-store") as store, store.lease("a test"):
+        campaign = store.collection("campaigns").find_one({"name": "small"})
+        assert steering.take_back(store, campaign) == 0
+    matscout("resume", "twin.yaml")
+    assert submits(matscout, "twin.yaml")["cluster"] > 1
+
+
+def test_cancel_says_what_it_could_not_reach(matscout, submitted):
+    submitted.workers("slurm", "other")
+    out = matscout("cancel")
+    assert out.startswith("0 jobs were cancelled, and small is paused\n1 job was left: worker cluster is not in ")
+    assert [job["state"] for job in submitted.jobs().values()] == ["waiting"]
+
+
 def test_cancel_while_the_scheduler_is_down(matscout, submitted):
     submitted.change(mood="down")
     err = matscout("cancel", code=2)
@@ -227,6 +286,45 @@ def test_logs_after_the_folder_was_cleaned_up(matscout, submitted):
     matscout("advance")
     out = matscout("logs", groups(matscout)["input"]["example"]["calculation_id"])
     assert "what it printed was removed, as the worker's cleanup says: " in out
+
+
+def test_a_formula_may_have_parentheses(matscout, failed):
+    assert "reference:RbF:" in matscout("logs", "(Rb)F")
+
+
+def test_a_formula_needs_a_campaign(matscout, submitted):
+    (submitted.folder / "twin.yaml").write_text(submitted.file.read_text().replace("name: small", "name: twin"))
+    matscout("submit", "twin.yaml", "--worker", "cluster")
+    err = matscout("logs", "RbF", code=2)
+    assert "holds 2 campaigns: name the file, with --campaign, of one of small-" in err
+    assert "reference:RbF:" in matscout("logs", "RbF", "--campaign", "twin.yaml")
+
+
+def test_names_of_others_do_not_steer_the_terminal(matscout, centre):
+    fail(centre, matscout)
+    with connect(centre.folder / "matscout-store") as store:
+        store.collection("calculations").update_many({}, {"$set": {"request.subject": "reference:\x1b[31m"}})
+    name = groups(matscout)["memory"]["example"]["calculation_id"]
+    for words in (("failures",), ("failures", "--list"), ("rerun", "--dry-run"), ("logs", name)):
+        out = matscout(*words)
+        assert "\x1b" not in out
+        assert "reference:\\x1b[31m" in out
+
+
+def test_words_of_schedulers_are_no_markup(monkeypatch):
+    import io
+
+    from matscout.cli.waiting import status
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with status("worker [/a] waits") as show:
+        show("see [/etc/slurm/slurm.conf]\x07")
+    assert "see [/etc/slurm/slurm.conf]\\x07" in terminal.getvalue()
 
 
 def test_logs_of_several_name_them(matscout, failed):

@@ -53,7 +53,7 @@ cluster:
   per_allocation: 50
   environment: {{PYTHONPATH: "{os.pathsep.join(path for path in sys.path if path)}"}}
   {more}
-here: {{scheduler: local, at_once: 2, protocols: chgnet-*}}
+other: {{scheduler: pbs, launch_folder: {folder}, walltime: 01:00:00, at_once: 2, protocols: chgnet-*}}
 """
     )
 
@@ -64,12 +64,12 @@ def test_workers_are_listed(matscout, cluster, words):
     assert lines[0].split()[:3] == ["worker", "scheduler", "partition"]
     assert "2 nodes, 16 cores, 64 GB" in lines[1]
     assert "24 h 0 min" in lines[1]
-    assert lines[2].split()[:2] == ["here", "local"]
+    assert lines[2].split()[:2] == ["other", "pbs"]
 
 
 def test_workers_are_listed_for_programs(matscout, cluster):
     rows = json.loads(matscout("workers", "list", "--json"))
-    assert [(row["name"], row["walltime"]) for row in rows] == [("cluster", 86_400), ("here", 0)]
+    assert [(row["name"], row["walltime"]) for row in rows] == [("cluster", 86_400), ("other", 3_600)]
 
 
 def test_without_a_file_it_says_where_it_looked(matscout, monkeypatch, tmp_path):
@@ -83,7 +83,7 @@ def test_a_worker_that_is_ready(matscout, cluster, tmp_path):
     found = dict(line.split(maxsplit=1) for line in out.splitlines() if line.startswith(("job", "node", "modules")))
     assert found == {"job": "7", "node": os.uname().nodename, "modules": "all load"}
     assert "launch folder   seen from the node" in out
-    assert list((tmp_path / "my runs" / "probes").iterdir()) == []
+    assert [path.name for path in (tmp_path / "my runs" / "probes").iterdir()] == ["cluster.passed"]
 
 
 def test_what_is_wrong_is_told_and_kept(matscout, cluster, tmp_path):
@@ -134,14 +134,6 @@ def test_a_dry_run_prints_the_script_and_submits_nothing(matscout, cluster, tmp_
     assert "#SBATCH --time=00:01:00\n" in out
     assert not (tmp_path / "my runs").exists()
     subprocess.run(["bash", "-n"], input=out, text=True, check=True)
-
-
-def test_this_machine_is_checked_without_a_scheduler(matscout, cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    out = matscout("workers", "check", "here")
-    assert "none: this machine" in out
-    assert out.splitlines()[-1] == "worker here is ready"
-    assert not list(tmp_path.glob("ms-*"))
 
 
 def test_an_unknown_worker(matscout, cluster):

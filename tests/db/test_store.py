@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 
 import mongomock
 import pytest
 
-from matscout.db.lease import StoreLeased
+from matscout.db.lease import Holder, StoreLeased
 from matscout.db.store import FILE, connect, hide_password
-from matscout.errors import UserError
+from matscout.errors import NoStoreError, UserError
 
 WRITER = """
 import sys
@@ -267,6 +269,22 @@ def test_a_second_writer_is_told_who_the_first_is(folder):
             store.collection("jobs").insert_one({"_id": 1})
 
 
+def test_a_lease_is_taken_from_the_dead_only(folder):
+    with connect(folder) as store:
+        with store.lease("matscout watch one.yaml") as lease:
+            assert store.holder(alive=False) == lease.me
+            assert not store.break_lease(lease.me)
+            assert store.holder() == lease.me
+        assert store.holder(alive=False) is None
+        dead = replace(Holder.myself("matscout run one.yaml"), heartbeat=0.0, host="elsewhere")
+        (folder / "lease.json").write_text(json.dumps(asdict(dead)))
+        assert (store.holder(), store.holder(alive=False)) == (None, dead)
+        assert store.break_lease(replace(dead, token="another"))
+        assert store.holder(alive=False) == dead
+        assert store.break_lease(dead)
+        assert store.holder(alive=False) is None
+
+
 def test_who_has_lost_the_lease_writes_no_more(folder):
     with connect(folder) as store, store.lease("one") as lease:
         lease._taken_by = lease.me
@@ -338,7 +356,8 @@ def test_a_uri_names_the_database_or_leaves_it_to_us(server):
 
 
 def test_a_store_on_a_server_has_a_version_too(server):
-    assert "there is no store at mongodb://host/runs" in message("mongodb://host/runs", must_exist=True)
+    with pytest.raises(NoStoreError, match="there is no store at mongodb://host/runs"):
+        connect("mongodb://host/runs", must_exist=True)
     connect("mongodb://host/runs").close()
     connect("mongodb://host/runs", read_only=True).close()
     server.runs.meta.update_one({"_id": "store"}, {"$set": {"schema_version": 7}})
@@ -349,8 +368,14 @@ def test_a_server_has_one_writer_too(server):
     with connect("mongodb://me:geheim@host/runs") as one, connect("mongodb://host/runs") as other:
         with one.lease("first") as lease:
             assert other.holder() == lease.me
+            assert not other.break_lease(lease.me)
             with pytest.raises(StoreLeased, match='in use by "first"'):
                 other.lease("second").__enter__()
         assert other.holder() is None
         with other.lease("second"):
             assert one.holder().owner == "second"
+        dead = replace(Holder.myself("third"), heartbeat=0.0)
+        server.runs.leases.insert_one({"_id": "writer"} | asdict(dead))
+        assert (one.holder(), one.holder(alive=False)) == (None, dead)
+        assert one.break_lease(dead)
+        assert one.holder(alive=False) is None
