@@ -105,6 +105,7 @@ def test_steps_of_a_relaxation_that_fails_on_its_way_are_kept(copper, tmp_path, 
             energies.append(self.results["energy"])
 
     monkeypatch.setattr(GpawMaker, "calculator_of", lambda *_: FailingEMT())
+    monkeypatch.setattr(GpawMaker, "_get_calculator", lambda _: FailingEMT())
     monkeypatch.setattr(Protocol, "versions", lambda _: {})
     result = calculate(request_of(copper, "gpaw-pbe"), tmp_path)
     assert (result.outcome, result.message) == ("failed", "ArithmeticError: the electrons did as they liked")
