@@ -1,4 +1,4 @@
-"""The Slurm that tests/integration/run has started, and what a person, the power and the network do to it."""
+"""The Slurms that tests/integration/run has started, and what a person, the power and the network do to it."""
 
 import os
 import signal
@@ -8,6 +8,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure(config):
+    """Give each process of tests its own one of the Slurms that were started."""
+    started = os.environ.get("MATSCOUT_TEST_SLURM_CONF")
+    shares_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if started and not shares_out:
+        several = started.split(os.pathsep)
+        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        os.environ["MATSCOUT_TEST_SLURM_CONF"] = several[number % len(several)]
 
 
 class LoopSlurm:

@@ -218,7 +218,7 @@ class Killer(threading.Thread):
         self.killed = []
 
     def run(self):
-        while len(self.killed) < self.enough and not self.stopped.wait(self.dice.uniform(0.5, 5.0)):
+        while len(self.killed) < self.enough and not self.stopped.wait(self.dice.uniform(0.5, 3.0)):
             calculating = len(self.killed) % 4 < 2
             while not self._kill(calculating=calculating) and not self.stopped.wait(0.02):
                 pass
