@@ -183,13 +183,15 @@ def test_a_flow_without_its_static_run_has_no_energy(real_document):
 
 
 FLOW = """
-import sys, warnings
+import functools, sys, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
+from atomate2.vasp import run
 from pymatgen.io.vasp import Vasprun
 from matscout.db.documents import CalculationRequest, Geometry
 from matscout.workflows.calculations import calculate, get_protocol, vasp
 
+run.Custodian = functools.partial(run.Custodian, polling_time_step=0.1)  # it looks every 10 s otherwise
 written, folder = sys.argv[1:]
 made = vasp.maker
 def without_potentials(protocol):
