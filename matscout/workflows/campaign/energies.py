@@ -52,7 +52,7 @@ def hull_energy(protocol: Protocol, result: CalculationResult) -> float:
     assert result.energy_per_atom is not None, "a completed calculation has an energy"
     if protocol.corrections == "none":
         return result.energy_per_atom
-    return float(_corrected(_Asked(protocol.corrections, result.id, result.energy_per_atom, protocol, result)))
+    return _corrected(_Asked(protocol.corrections, result.id, result.energy_per_atom, protocol, result))
 
 
 def hull_entry(protocol: Protocol, result: CalculationResult, name: str) -> ComputedStructureEntry:
@@ -60,9 +60,8 @@ def hull_entry(protocol: Protocol, result: CalculationResult, name: str) -> Comp
     entry = protocol.to_entry(result)
     entry.entry_id = name
     entry.data["protocol"] = hull_protocol(protocol)
-    correction = hull_energy(protocol, result) * len(entry.structure) - entry.uncorrected_energy
     if protocol.corrections != "none":
-        entry.correction = correction
+        entry.correction = hull_energy(protocol, result) * len(entry.structure) - entry.uncorrected_energy
     return entry
 
 
