@@ -262,7 +262,7 @@ def _lines_of_checks(label: Label) -> list[str]:
         lines.append(f"check        {verdict}: {check_words(name, check)}")
         if check.energy_change is not None:
             group = f", space group {check.space_group_after}" if check.space_group_after else ""
-            lines.append(f"             {check.energy_change:+.4f} eV/atom from its own energy{group}")
+            lines.append(f"             {check.energy_change:+z.4f} eV/atom from its own energy{group}")
         if check.outcome != "completed":
             lines.append(f"             more of it: matscout logs {check.calculation_id[:SHORT_CALCULATION_ID]}")
     return lines
