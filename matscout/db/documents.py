@@ -239,11 +239,6 @@ class CalculationResult(Document):
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the packages that made the number")
     steps: tuple[IonicStep, ...] = Field(default=(), description="Ionic steps; kept in a collection of their own")
 
-    @property
-    def protocol_label(self) -> str:
-        """Name of the protocol, with the beginning of its id where settings were changed."""
-        return f"{self.protocol} [{self.protocol_id[:4]}]" if self.overrides else self.protocol
-
 
 class Attempt(Document):
     """One start of a calculation."""
